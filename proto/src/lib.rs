@@ -1,0 +1,39 @@
+//! What goes over the wire: the messages and services of the Jumpstarter protocol, generated from the `.proto` files of
+//! this package at build time (without `protoc`).
+//!
+//! | Module | Contents |
+//! |---|---|
+//! | [`v1`] | package `jumpstarter.v1`: controller, exporter and router services with their messages |
+//! | [`value`] | `google.protobuf.Value` to and from JSON |
+//! | [`annotations`] | names of the options that driver interfaces carry |
+//!
+//! [`DESCRIPTORS`] is the same protocol as a descriptor set, for reflection services and for reading it at run time.
+//! Byte fields are [`bytes::Bytes`], so that passing a frame on copies nothing.
+
+#![forbid(unsafe_code)]
+
+pub mod value;
+
+/// Messages and services of package `jumpstarter.v1`.
+///
+/// Clients are generated without a transport: they take any `tonic::client::GrpcService`.
+// Generated: style is the generator's, and documentation is complete as far as the `.proto` files are.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+pub mod v1 {
+    tonic::include_proto!("jumpstarter.v1");
+}
+
+/// Options that driver interfaces carry, package `jumpstarter.annotations`.
+pub mod annotations {
+    /// Full name of the field option that marks a text field as a resource handle.
+    pub const RESOURCE_HANDLE: &str = "jumpstarter.annotations.resource_handle";
+
+    /// Number of that option among the extensions of `google.protobuf.FieldOptions`.
+    pub const RESOURCE_HANDLE_NUMBER: u32 = 50_000;
+
+    /// Path under which interfaces import the option.
+    pub const FILE: &str = "jumpstarter/annotations/annotations.proto";
+}
+
+/// Serialized `google.protobuf.FileDescriptorSet` of every file of the protocol, imports included and first.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
