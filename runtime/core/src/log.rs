@@ -1,0 +1,149 @@
+//! What drivers say while they work, on its way to whoever listens.
+
+use std::{fmt, sync::Arc};
+
+use uuid::Uuid;
+
+/// How important a record is. The names are the ones on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Details for somebody who searches.
+    Debug,
+    /// What happens.
+    Info,
+    /// Something is odd.
+    Warning,
+    /// Something failed.
+    Error,
+    /// Nothing works any more.
+    Critical,
+}
+
+impl Severity {
+    /// The name on the wire. Upper case: a lower-case name ends the log of an upstream client.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "DEBUG",
+            Self::Info => "INFO",
+            Self::Warning => "WARNING",
+            Self::Error => "ERROR",
+            Self::Critical => "CRITICAL",
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Where a record comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogSource {
+    /// A driver.
+    Driver,
+    /// The hook before a lease.
+    BeforeLeaseHook,
+    /// The hook after a lease.
+    AfterLeaseHook,
+    /// The exporter itself.
+    System,
+}
+
+/// One line, or a few that belong together.
+#[derive(Clone, Debug)]
+pub struct LogRecord {
+    /// The driver instance, if one is speaking.
+    pub uuid: Option<Uuid>,
+    /// How important.
+    pub severity: Severity,
+    /// Who.
+    pub source: LogSource,
+    /// What.
+    pub message: String,
+    /// The driver's public name, for example `mock-power`; empty if unknown.
+    pub driver_type: String,
+    /// The method being carried out; empty if none.
+    pub operation: String,
+    /// Further facts, for example `progress.done`.
+    pub fields: Vec<(String, String)>,
+}
+
+/// Takes records. Must not block: it is called from driver code.
+pub trait LogSink: Send + Sync {
+    /// Takes one record.
+    fn log(&self, record: LogRecord);
+}
+
+/// A driver's or call's way to say something to whoever uses the device.
+#[derive(Clone, Default)]
+pub struct Logger(Option<Arc<Voice>>);
+
+struct Voice {
+    sink: Arc<dyn LogSink>,
+    uuid: Option<Uuid>,
+    driver_type: String,
+    operation: String,
+}
+
+impl Logger {
+    /// Speaks for a driver instance.
+    pub fn for_driver(sink: Arc<dyn LogSink>, uuid: Uuid, driver_type: impl Into<String>) -> Self {
+        Self(Some(Arc::new(Voice { sink, uuid: Some(uuid), driver_type: driver_type.into(), operation: String::new() })))
+    }
+
+    /// The same voice while it carries out a method.
+    #[must_use]
+    pub fn during(&self, operation: &str) -> Self {
+        Self(self.0.as_ref().map(|voice| {
+            Arc::new(Voice {
+                sink: voice.sink.clone(),
+                uuid: voice.uuid,
+                driver_type: voice.driver_type.clone(),
+                operation: operation.to_owned(),
+            })
+        }))
+    }
+
+    /// Says something, with further facts.
+    pub fn log(&self, severity: Severity, message: impl Into<String>, fields: Vec<(String, String)>) {
+        if let Some(voice) = &self.0 {
+            voice.sink.log(LogRecord {
+                uuid: voice.uuid,
+                severity,
+                source: LogSource::Driver,
+                message: message.into(),
+                driver_type: voice.driver_type.clone(),
+                operation: voice.operation.clone(),
+                fields,
+            });
+        }
+    }
+
+    /// Details for somebody who searches.
+    pub fn debug(&self, message: impl Into<String>) {
+        self.log(Severity::Debug, message, Vec::new());
+    }
+
+    /// What happens.
+    pub fn info(&self, message: impl Into<String>) {
+        self.log(Severity::Info, message, Vec::new());
+    }
+
+    /// Something is odd.
+    pub fn warn(&self, message: impl Into<String>) {
+        self.log(Severity::Warning, message, Vec::new());
+    }
+
+    /// Something failed.
+    pub fn error(&self, message: impl Into<String>) {
+        self.log(Severity::Error, message, Vec::new());
+    }
+}
+
+impl fmt::Debug for Logger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Logger")
+    }
+}
