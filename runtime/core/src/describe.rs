@@ -185,6 +185,8 @@ pub struct Field {
     pub ty: Type,
     /// The default, if an absent key has one.
     pub default: Option<fn() -> Value>,
+    /// Unit of a number, for example `V`; empty if it has none.
+    pub unit: &'static str,
     /// Doc comment.
     pub doc: &'static str,
 }

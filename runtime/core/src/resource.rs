@@ -47,12 +47,23 @@ pub struct Source {
     seen: u64,
     hasher: Option<Sha256>,
     ended: bool,
+    packing: Option<String>,
+    handle: Option<Handle>,
 }
 
 impl Source {
     /// From a stream whose end is a real end: whoever makes it turns every cut into an error.
     pub fn new(body: impl futures::Stream<Item = Result<Bytes>> + Send + 'static) -> Self {
-        Self { body: body.boxed(), len: None, digest: None, seen: 0, hasher: None, ended: false }
+        Self {
+            body: body.boxed(),
+            len: None,
+            digest: None,
+            seen: 0,
+            hasher: None,
+            ended: false,
+            packing: None,
+            handle: None,
+        }
     }
 
     /// From bytes at hand.
@@ -80,6 +91,33 @@ impl Source {
             let piece = buffer.split().freeze();
             Ok(if piece.is_empty() { None } else { Some((piece, (reader, buffer))) })
         }))
+    }
+
+    /// Stands for a request that the exporter makes itself, so that the data does not pass through the client.
+    /// Such a source holds nothing to read here.
+    pub fn from_url(url: impl Into<String>, headers: BTreeMap<String, String>) -> Self {
+        let elsewhere = Error::unsupported_because("this file is fetched by the exporter and cannot be read here");
+        let mut source = Self::new(futures::stream::iter([Err(elsewhere)]));
+        source.handle = Some(Handle::PresignedRequest { headers, url: url.into(), method: "GET".to_owned() });
+        source
+    }
+
+    /// Says that the bytes are packed (`gzip`, `xz`, `bz2` or `zstd`): the exporter unpacks them for the driver.
+    /// Only looked at where a client sends; a driver always sees what was packed.
+    #[must_use]
+    pub fn packed_as(mut self, encoding: Option<impl Into<String>>) -> Self {
+        self.packing = encoding.map(Into::into);
+        self
+    }
+
+    /// How the bytes are packed, on the sending side.
+    pub fn packing(&self) -> Option<&str> {
+        self.packing.as_deref()
+    }
+
+    /// The handle to pass instead of opening a stream, for [`Source::from_url`].
+    pub fn handle(&self) -> Option<&Handle> {
+        self.handle.as_ref()
     }
 
     /// Announces how many bytes will come.
@@ -242,12 +280,13 @@ pub trait SinkBody: Send {
 pub struct Sink {
     body: Option<Box<dyn SinkBody>>,
     written: u64,
+    packing: Option<String>,
 }
 
 impl Sink {
     /// With this behind it.
     pub fn new(body: impl SinkBody + 'static) -> Self {
-        Self { body: Some(Box::new(body)), written: 0 }
+        Self { body: Some(Box::new(body)), written: 0, packing: None }
     }
 
     /// Into a writer, which is flushed and shut down at the end.
@@ -291,6 +330,19 @@ impl Sink {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let bytes = async { receiver.await.unwrap_or_else(|_| Err(Error::truncated("the data was not finished"))) };
         (Self::new(Memory(Vec::new(), sender)), bytes)
+    }
+
+    /// Asks for packed bytes (`gzip`, `xz`, `bz2` or `zstd`): the exporter packs what the driver writes. Only looked at
+    /// where a client receives.
+    #[must_use]
+    pub fn packed_as(mut self, encoding: Option<impl Into<String>>) -> Self {
+        self.packing = encoding.map(Into::into);
+        self
+    }
+
+    /// How the bytes shall arrive, on the receiving side.
+    pub fn packing(&self) -> Option<&str> {
+        self.packing.as_deref()
     }
 
     /// Writes one piece.
