@@ -1,0 +1,6 @@
+//! Recorded conversations of the existing implementation, replayed.
+//!
+//! `docs/compatibility.md` lists every recording with its test and the differences that are wanted.
+
+mod recordings;
+mod upstream;

@@ -1,0 +1,1 @@
+//! The unmodified Python implementation as the other side of the wire.

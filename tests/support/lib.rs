@@ -1,0 +1,25 @@
+//! What the tests of the whole system share.
+//!
+//! | Module | Contents |
+//! |---|---|
+//! | [`recording`] | the recorded conversations of the existing implementation, as types |
+//! | [`message`], [`report`], [`compare`], [`bindings`] | recorded and live messages compared by meaning |
+//! | [`http2`] | one HTTP/2 connection with nothing hidden |
+//! | [`replay`] | a recording replayed as the client, against a live exporter |
+//! | [`scripted`] | a recording replayed as the exporter, for a client under test |
+//! | [`python`], [`upstream`] | the unmodified Python implementation: its environment, its exporter, its clients |
+//! | [`helpers`] | servers that recorded scenarios talk to on the side |
+
+#![forbid(unsafe_code)]
+
+pub mod bindings;
+pub mod compare;
+pub mod helpers;
+pub mod http2;
+pub mod message;
+pub mod python;
+pub mod recording;
+pub mod replay;
+pub mod report;
+pub mod scripted;
+pub mod upstream;

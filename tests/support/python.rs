@@ -1,0 +1,182 @@
+//! The Python environment with the unmodified existing implementation.
+//!
+//! It is made once, below the target directory, from `tests/python/requirements.txt`; another content of that file makes
+//! another environment. Tests that need it fail without it and say what is missing. `JUMPSTARTER_SKIP_PYTHON=1` leaves
+//! them out on purpose, and they say so.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use sha2::{Digest, Sha256};
+
+/// Leaves out all tests with Python peers.
+pub const SKIP: &str = "JUMPSTARTER_SKIP_PYTHON";
+
+/// Names the interpreter to make the environment with.
+pub const INTERPRETER: &str = "JUMPSTARTER_PYTHON";
+
+/// An environment that is ready.
+#[derive(Debug, Clone)]
+pub struct Python {
+    folder: PathBuf,
+}
+
+/// The environment, made when it does not exist. `None` when the user left Python out.
+///
+/// # Panics
+///
+/// When it cannot be made; the message says why and what to do.
+pub fn python() -> Option<Python> {
+    static READY: OnceLock<Result<Option<Python>, String>> = OnceLock::new();
+    match READY.get_or_init(prepare) {
+        Ok(Some(python)) => Some(python.clone()),
+        Ok(None) => {
+            note(&format!("left out: {SKIP}=1 says that there is no Python here"));
+            None
+        }
+        Err(problem) => panic!("{problem}"),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the only place where a test says that it did not run")]
+fn note(text: &str) {
+    eprintln!("{text}");
+}
+
+/// `tests/python`.
+pub fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("python")
+}
+
+fn prepare() -> Result<Option<Python>, String> {
+    if std::env::var_os(SKIP).is_some_and(|value| value == "1") {
+        return Ok(None);
+    }
+    let requirements = scripts().join("requirements.txt");
+    let wanted = fs::read(&requirements).map_err(|error| format!("{}: {error}", requirements.display()))?;
+    let digest: String = Sha256::digest(&wanted).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let folder = target_folder()?.join(format!("python-{digest}"));
+    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    // Several test programs may start at once: one makes the environment, the others wait for it.
+    let lock = File::create(folder.join("lock")).map_err(|error| format!("{}: {error}", folder.display()))?;
+    lock.lock().map_err(|error| format!("{}: {error}", folder.display()))?;
+    let python = Python { folder: folder.clone() };
+    let complete = folder.join("complete");
+    if !complete.exists() {
+        let interpreter = interpreter()?;
+        run(Command::new(&interpreter).args(["-m", "venv", "--clear"]).arg(folder.join("venv"))).map_err(|problem| {
+            format!("{problem}\n{interpreter} cannot make a virtual environment; on Debian install python3-venv")
+        })?;
+        run(python.command("python").args(["-m", "pip", "install", "--no-input", "--disable-pip-version-check", "-r"]).arg(&requirements))
+            .map_err(|problem| {
+                format!(
+                    "{problem}\nThe packages of {} cannot be installed. They come from the package index that pip is \
+                     configured for.\n{}",
+                    requirements.display(),
+                    remedy()
+                )
+            })?;
+        File::create(&complete).map_err(|error| format!("{}: {error}", complete.display()))?;
+    }
+    Ok(Some(python))
+}
+
+fn remedy() -> String {
+    format!("Set {SKIP}=1 to leave out the tests with Python peers, or {INTERPRETER} to name another interpreter.")
+}
+
+/// The target directory: test programs lie in `<target>/<profile>/deps`.
+fn target_folder() -> Result<PathBuf, String> {
+    let program = std::env::current_exe().map_err(|error| format!("the test program has no path: {error}"))?;
+    program.ancestors().nth(3).map(Path::to_owned).ok_or_else(|| {
+        format!("{} is not in a target directory", program.display())
+    })
+}
+
+fn interpreter() -> Result<String, String> {
+    let named = std::env::var(INTERPRETER).ok();
+    let candidates: Vec<String> = match &named {
+        Some(name) => vec![name.clone()],
+        None => ["python3", "python3.11", "python3.12", "python3.13"].map(str::to_owned).into(),
+    };
+    let check = "import sys; sys.exit(not ((3, 11) <= sys.version_info < (3, 14)))";
+    candidates
+        .iter()
+        .find(|name| {
+            let mut command = Command::new(name);
+            command.args(["-c", check]).stdout(Stdio::null()).stderr(Stdio::null());
+            command.status().is_ok_and(|status| status.success())
+        })
+        .cloned()
+        .ok_or_else(|| {
+            format!(
+                "None of {candidates:?} is a Python of version 3.11 to 3.13, which the tests with the existing \
+                 implementation need.\nInstall one (Debian: apt install python3 python3-venv; anywhere: uv python \
+                 install 3.11).\n{}",
+                remedy()
+            )
+        })
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<_> = text.lines().collect();
+    Err(format!("{command:?}: {}\n{}", output.status, lines[lines.len().saturating_sub(20)..].join("\n")))
+}
+
+impl Python {
+    /// A program of the environment (`python`, `jmp`, `j`).
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.folder.join("venv/bin").join(name)
+    }
+
+    /// A command that runs a program of the environment, with nothing of the user's own configuration of it.
+    pub fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(self.program(name));
+        for (variable, value) in self.variables() {
+            command.env(variable, value);
+        }
+        for variable in FOREIGN {
+            command.env_remove(variable);
+        }
+        command
+    }
+
+    /// The same for asynchronous use; the process is killed when its handle is dropped.
+    pub fn process(&self, name: &str) -> tokio::process::Command {
+        let mut command = tokio::process::Command::from(self.command(name));
+        command.kill_on_drop(true);
+        command
+    }
+
+    fn variables(&self) -> [(&'static str, String); 5] {
+        let path = std::env::var("PATH").unwrap_or_default();
+        [
+            ("PATH", format!("{}:{path}", self.folder.join("venv/bin").display())),
+            ("VIRTUAL_ENV", self.folder.join("venv").display().to_string()),
+            // Its clients import classes by the names in reports; anything may be imported in tests.
+            ("JMP_DRIVERS_ALLOW", "UNSAFE".to_owned()),
+            ("PYTHONUNBUFFERED", "1".to_owned()),
+            ("NO_COLOR", "1".to_owned()),
+        ]
+    }
+}
+
+/// Variables of a surrounding session that must not leak into a test.
+const FOREIGN: [&str; 9] = [
+    "JUMPSTARTER_HOST",
+    "JMP_CLIENT_CONFIG",
+    "JMP_EXPORTER",
+    "JMP_EXPORTER_CONFIG",
+    "JMP_GRPC_INSECURE",
+    "JMP_GRPC_PASSPHRASE",
+    "JMP_LEASE",
+    "PYTHONHOME",
+    "PYTHONPATH",
+];
