@@ -10,10 +10,32 @@ use std::sync::LazyLock;
 use regex::Regex;
 use regex::bytes::Regex as BytesRegex;
 
-const UUID: &str = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|\\b[0-9a-fA-F]{32}\\b";
+const UUID: &str =
+    "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|\\b[0-9a-fA-F]{32}\\b";
 
 static IN_TEXT: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(UUID).ok());
-static IN_BYTES: LazyLock<Option<BytesRegex>> = LazyLock::new(|| BytesRegex::new(&format!("(?-u){UUID}")).ok());
+static IN_BYTES: LazyLock<Option<BytesRegex>> =
+    LazyLock::new(|| BytesRegex::new(&format!("(?-u){UUID}")).ok());
+
+/// Text that differs by chance, with what stands for it. Sockets lie in folders with random names; and pydantic shows
+/// only the ends of long values, which cuts UUIDs.
+static BY_CHANCE: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
+    [
+        (r"/(?:[\w.-]+/)*jumpstarter-\w+/socket\b", "/tmp/jumpstarter-XXXXXXXX/socket"),
+        (r"input_value=[^\n]*?\.\.\.[^\n]*?, input_type", "input_value=..., input_type"),
+    ]
+    .into_iter()
+    .filter_map(|(pattern, instead)| Some((Regex::new(pattern).ok()?, instead)))
+    .collect()
+});
+
+fn without_chance(text: &str) -> String {
+    let mut text = text.to_owned();
+    for (pattern, instead) in BY_CHANCE.iter() {
+        text = pattern.replace_all(&text, *instead).into_owned();
+    }
+    text
+}
 
 /// The pairs learned so far.
 #[derive(Debug, Default, Clone)]
@@ -29,7 +51,10 @@ fn canonical(spelling: &str) -> String {
 
 /// Positions of UUIDs in a text.
 pub fn uuids(text: &str) -> Vec<(usize, usize)> {
-    IN_TEXT.as_ref().map(|pattern| pattern.find_iter(text).map(|m| (m.start(), m.end())).collect()).unwrap_or_default()
+    IN_TEXT
+        .as_ref()
+        .map(|pattern| pattern.find_iter(text).map(|m| (m.start(), m.end())).collect())
+        .unwrap_or_default()
 }
 
 impl Bindings {
@@ -93,7 +118,8 @@ impl Bindings {
         for (from, to) in &self.replacements {
             recorded = recorded.replace(from, to);
         }
-        let (ours, theirs) = (uuids(&recorded), uuids(live));
+        let (recorded, live) = (without_chance(&recorded), without_chance(live));
+        let (ours, theirs) = (uuids(&recorded), uuids(&live));
         if ours.len() != theirs.len() {
             return false;
         }
@@ -134,6 +160,16 @@ mod tests {
         assert!(!bindings.same(B, B), "taken by another one");
         assert!(!bindings.same(&format!("no {A}"), &format!("on {B}")));
         assert!(!bindings.same(A, "no uuid"));
+    }
+
+    #[test]
+    fn names_of_temporary_folders_differ_by_chance() {
+        let mut bindings = Bindings::default();
+        let text = |socket| format!("started on 127.0.0.1:1 and unix://{socket}");
+        let (recorded, live) =
+            ("/tmp/jumpstarter-zsdo7pfe/socket", "/run/user/0/jumpstarter-abc_def0/socket");
+        assert!(bindings.same(&text(recorded), &text(live)));
+        assert!(!bindings.same(&text(recorded), &text("/tmp/jumpstarter-zsdo7pfe/other")));
     }
 
     #[test]

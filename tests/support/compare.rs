@@ -89,7 +89,9 @@ pub fn percent_decode(text: &str) -> String {
 
 fn headers_seen(headers: &Headers) -> Seen {
     let problem = match (header(headers, ":status"), header(headers, "content-type")) {
-        (Some("200"), Some(kind)) if kind.starts_with("application/grpc") => return Seen::Headers(metadata(headers)),
+        (Some("200"), Some(kind)) if kind.starts_with("application/grpc") => {
+            return Seen::Headers(metadata(headers));
+        }
         (Some("200"), kind) => format!("the response is no gRPC: content-type {kind:?}"),
         (status, _) => format!("the response has HTTP status {status:?}"),
     };
@@ -184,7 +186,9 @@ impl fmt::Display for Seen {
             Self::Message(tree) => {
                 let text = tree.to_string();
                 match text.char_indices().nth(1500) {
-                    Some((cut, _)) => write!(f, "message {}… ({} characters)", &text[..cut], text.chars().count()),
+                    Some((cut, _)) => {
+                        write!(f, "message {}… ({} characters)", &text[..cut], text.chars().count())
+                    }
                     None => write!(f, "message {text}"),
                 }
             }
@@ -219,13 +223,23 @@ pub enum Texts {
 /// Whether a status text came from the language, its validation library or its gRPC library instead of from the
 /// framework or a driver.
 pub fn is_of_python(text: &str) -> bool {
-    ["Unexpected <class ", "Unable to serialize unknown type", "UUID('"].iter().any(|start| text.starts_with(start))
-        || ["validation error for ", " positional argument", "codec can't decode byte"].iter().any(|part| text.contains(part))
+    ["Unexpected <class ", "Unable to serialize unknown type", "UUID('"]
+        .iter()
+        .any(|start| text.starts_with(start))
+        || ["validation error for ", " positional argument", "codec can't decode byte"]
+            .iter()
+            .any(|part| text.contains(part))
         || text == "Method not found!"
 }
 
 /// Compares two events that should be equal. `Some` says how they differ.
-pub fn compare(path: &str, recorded: &Seen, live: &Seen, bindings: &mut Bindings, texts: Texts) -> Option<String> {
+pub fn compare(
+    path: &str,
+    recorded: &Seen,
+    live: &Seen,
+    bindings: &mut Bindings,
+    texts: Texts,
+) -> Option<String> {
     match (recorded, live) {
         (Seen::Headers(recorded), Seen::Headers(live)) => compare_metadata(recorded, live, bindings),
         (Seen::Message(recorded), Seen::Message(live)) => {
@@ -240,9 +254,13 @@ pub fn compare(path: &str, recorded: &Seen, live: &Seen, bindings: &mut Bindings
                 return Some(format!("status {} instead of {}", code_name(*live_code), code_name(*code)));
             }
             if only != live_only {
-                return Some(if *only { "headers came before the trailers" } else { "no headers came first" }.to_owned());
+                return Some(
+                    if *only { "headers came before the trailers" } else { "no headers came first" }
+                        .to_owned(),
+                );
             }
-            compare_text(text, live_text, bindings, texts).or_else(|| compare_metadata(metadata, live_metadata, bindings))
+            compare_text(text, live_text, bindings, texts)
+                .or_else(|| compare_metadata(metadata, live_metadata, bindings))
         }
         (recorded, live) if recorded == live => None,
         _ => Some("something else".to_owned()),
@@ -260,7 +278,8 @@ pub fn compare_text(recorded: &str, live: &str, bindings: &mut Bindings, texts: 
     if live.is_empty() {
         return Some("no status text".to_owned());
     }
-    let named: Vec<String> = uuids(recorded).into_iter().map(|(start, end)| recorded[start..end].to_owned()).collect();
+    let named: Vec<String> =
+        uuids(recorded).into_iter().map(|(start, end)| recorded[start..end].to_owned()).collect();
     for name in named {
         let expected = String::from_utf8_lossy(&bindings.rewrite(name.as_bytes())).into_owned();
         if !live.contains(&expected) {
@@ -280,7 +299,11 @@ fn compare_metadata(recorded: &Metadata, live: &Metadata, bindings: &mut Binding
             });
         };
         if recorded.len() != live.len() {
-            return Some(format!("metadata {name:?} came {} times instead of {}", live.len(), recorded.len()));
+            return Some(format!(
+                "metadata {name:?} came {} times instead of {}",
+                live.len(),
+                recorded.len()
+            ));
         }
         for (recorded, live) in recorded.iter().zip(live) {
             let parsed = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
@@ -300,26 +323,26 @@ fn compare_metadata(recorded: &Metadata, live: &Metadata, bindings: &mut Binding
 }
 
 /// Compares two trees. `ignored` is a field of the outermost message that may hold anything.
-pub fn compare_trees(recorded: &Tree, live: &Tree, bindings: &mut Bindings, ignored: Option<&str>) -> Option<String> {
+pub fn compare_trees(
+    recorded: &Tree,
+    live: &Tree,
+    bindings: &mut Bindings,
+    ignored: Option<&str>,
+) -> Option<String> {
     let same = match (recorded, live) {
         (Tree::Text(recorded), Tree::Text(live)) => bindings.same(recorded, live),
         (Tree::Number(recorded), Tree::Number(live)) => recorded.to_bits() == live.to_bits(),
         (Tree::List(recorded), Tree::List(live)) if recorded.len() == live.len() => {
-            return recorded
-                .iter()
-                .zip(live)
-                .enumerate()
-                .find_map(|(at, (recorded, live))| {
-                    compare_trees(recorded, live, bindings, None).map(|difference| format!("[{at}] {difference}"))
-                });
+            return recorded.iter().zip(live).enumerate().find_map(|(at, (recorded, live))| {
+                compare_trees(recorded, live, bindings, None).map(|difference| format!("[{at}] {difference}"))
+            });
         }
         (Tree::Map(recorded), Tree::Map(live)) => {
             let keys: std::collections::BTreeSet<_> = recorded.keys().chain(live.keys()).collect();
             return keys.into_iter().filter(|key| Some(key.as_str()) != ignored).find_map(|key| {
                 match (recorded.get(key), live.get(key)) {
-                    (Some(recorded), Some(live)) => {
-                        compare_trees(recorded, live, bindings, None).map(|difference| format!("{key}: {difference}"))
-                    }
+                    (Some(recorded), Some(live)) => compare_trees(recorded, live, bindings, None)
+                        .map(|difference| format!("{key}: {difference}")),
                     (Some(recorded), None) => Some(format!("{key}: missing instead of {recorded}")),
                     (None, live) => live.map(|live| format!("{key}: {live}, which is not in the recording")),
                 }

@@ -45,7 +45,8 @@ impl Helper {
             while stream.read_line(&mut line).await? > 0 && !line.trim().is_empty() {
                 line.clear();
             }
-            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", content.len());
+            let head =
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", content.len());
             stream.write_all(head.as_bytes()).await?;
             stream.write_all(content).await?;
             stream.shutdown().await
@@ -53,7 +54,9 @@ impl Helper {
         .await
     }
 
-    async fn start<F>(serve: impl Fn(TcpStream, Arc<Mutex<Vec<String>>>) -> F + Send + 'static) -> io::Result<Self>
+    async fn start<F>(
+        serve: impl Fn(TcpStream, Arc<Mutex<Vec<String>>>) -> F + Send + 'static,
+    ) -> io::Result<Self>
     where
         F: Future<Output = io::Result<()>> + Send + 'static,
     {

@@ -114,7 +114,10 @@ impl Connection {
     pub async fn open(io: impl Io + 'static, role: Role) -> io::Result<Self> {
         let (reader, writer) = tokio::io::split(io);
         let shared = Arc::new(Shared {
-            writer: tokio::sync::Mutex::new(Writer { io: Box::new(writer), encoder: hpack::Encoder::default() }),
+            writer: tokio::sync::Mutex::new(Writer {
+                io: Box::new(writer),
+                encoder: hpack::Encoder::default(),
+            }),
             windows: Mutex::new(Windows {
                 connection: 65_535,
                 initial: 65_535,
@@ -230,7 +233,8 @@ impl Sender {
 
     /// Resets the stream.
     pub async fn reset(&self, stream: u32, code: u32) -> io::Result<()> {
-        self.write(&Frame::new(Kind::RST_STREAM, 0, stream, Bytes::copy_from_slice(&code.to_be_bytes()))).await
+        self.write(&Frame::new(Kind::RST_STREAM, 0, stream, Bytes::copy_from_slice(&code.to_be_bytes())))
+            .await
     }
 
     /// Closes our direction of the connection.
@@ -251,7 +255,10 @@ impl Sender {
             {
                 let mut windows = lock(&self.shared.windows);
                 if windows.gone {
-                    return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the peer has closed the connection"));
+                    return Err(io::Error::new(
+                        io::ErrorKind::BrokenPipe,
+                        "the peer has closed the connection",
+                    ));
                 }
                 if windows.closed.contains(&stream) {
                     return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the peer has reset the stream"));
@@ -267,9 +274,9 @@ impl Sender {
                     return Ok(room);
                 }
             }
-            tokio::time::timeout(Duration::from_secs(30), changed)
-                .await
-                .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the peer does not read: no window for 30 s"))?;
+            tokio::time::timeout(Duration::from_secs(30), changed).await.map_err(|_| {
+                io::Error::new(io::ErrorKind::TimedOut, "the peer does not read: no window for 30 s")
+            })?;
         }
     }
 }
@@ -394,7 +401,11 @@ impl<R: AsyncRead + Send + Unpin> Reader<R> {
             }
             Kind::GOAWAY => {
                 let code = frame.payload.get(4..8).map_or(0, frame::number);
-                if code == 0 { Ok(()) } else { Err(io::Error::other(format!("GOAWAY with error code {code}"))) }
+                if code == 0 {
+                    Ok(())
+                } else {
+                    Err(io::Error::other(format!("GOAWAY with error code {code}")))
+                }
             }
             _ => Ok(()),
         }
@@ -424,7 +435,10 @@ impl<R: AsyncRead + Send + Unpin> Reader<R> {
         let mut block = BytesMut::from(first.header_block()?.as_ref());
         while !done {
             let Some(next) = self.frame().await? else {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the connection ends inside a header block"));
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "the connection ends inside a header block",
+                ));
             };
             if next.kind != Kind::CONTINUATION || next.stream != stream {
                 return Err(io::Error::other("a header block is interrupted by another frame"));
@@ -446,11 +460,12 @@ impl<R: AsyncRead + Send + Unpin> Reader<R> {
                 self.arrive(stream, Arrived::Headers(headers))?;
                 self.arrive(stream, Arrived::End)
             }
-            (Role::Server, true, _) => self.arrive(stream, Arrived::Broken("a client sent trailers".to_owned())),
-            (_, false, false) => self.arrive(stream, Arrived::Headers(headers)),
-            (Role::Client, true, false) => {
-                self.arrive(stream, Arrived::Broken("headers came twice and did not end the stream".to_owned()))
+            (Role::Server, true, _) => {
+                self.arrive(stream, Arrived::Broken("a client sent trailers".to_owned()))
             }
+            (_, false, false) => self.arrive(stream, Arrived::Headers(headers)),
+            (Role::Client, true, false) => self
+                .arrive(stream, Arrived::Broken("headers came twice and did not end the stream".to_owned())),
         }
     }
 

@@ -9,7 +9,8 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use prost_reflect::{
-    Cardinality, DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage, Value,
+    Cardinality, DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage,
+    Value,
 };
 
 /// A decoded message or a part of it.
@@ -35,8 +36,9 @@ pub enum Tree {
     Map(BTreeMap<String, Tree>),
 }
 
-static POOL: LazyLock<Result<DescriptorPool, String>> =
-    LazyLock::new(|| DescriptorPool::decode(jumpstarter_protocol::DESCRIPTORS).map_err(|error| error.to_string()));
+static POOL: LazyLock<Result<DescriptorPool, String>> = LazyLock::new(|| {
+    DescriptorPool::decode(jumpstarter_protocol::DESCRIPTORS).map_err(|error| error.to_string())
+});
 
 /// Which end of an RPC a message comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,8 +92,10 @@ impl Tree {
             }
             _ => {}
         }
-        let mut fields: BTreeMap<String, Self> =
-            message.fields().map(|(field, value)| (field.name().to_owned(), Self::of_field(&field, value))).collect();
+        let mut fields: BTreeMap<String, Self> = message
+            .fields()
+            .map(|(field, value)| (field.name().to_owned(), Self::of_field(&field, value)))
+            .collect();
         for unknown in message.unknown_fields() {
             let mut bytes = Vec::new();
             unknown.encode(&mut bytes);
@@ -133,9 +137,10 @@ impl Tree {
             Value::Bytes(value) => Self::Bytes(value.clone()),
             Value::EnumNumber(number) => match kind {
                 Kind::Enum(descriptor) if descriptor.full_name() == "google.protobuf.NullValue" => Self::Null,
-                Kind::Enum(descriptor) => descriptor
-                    .get_value(*number)
-                    .map_or_else(|| Self::Integer((*number).into()), |known| Self::Text(known.name().to_owned())),
+                Kind::Enum(descriptor) => descriptor.get_value(*number).map_or_else(
+                    || Self::Integer((*number).into()),
+                    |known| Self::Text(known.name().to_owned()),
+                ),
                 _ => Self::Integer((*number).into()),
             },
             Value::Message(message) => Self::of_message(message),

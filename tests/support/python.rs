@@ -84,15 +84,20 @@ fn prepare() -> Result<Option<Python>, String> {
 }
 
 fn remedy() -> String {
-    format!("Set {SKIP}=1 to leave out the tests with Python peers, or {INTERPRETER} to name another interpreter.")
+    format!(
+        "Set {SKIP}=1 to leave out the tests with Python peers, or {INTERPRETER} to name another interpreter."
+    )
 }
 
 /// The target directory: test programs lie in `<target>/<profile>/deps`.
 fn target_folder() -> Result<PathBuf, String> {
-    let program = std::env::current_exe().map_err(|error| format!("the test program has no path: {error}"))?;
-    program.ancestors().nth(3).map(Path::to_owned).ok_or_else(|| {
-        format!("{} is not in a target directory", program.display())
-    })
+    let program =
+        std::env::current_exe().map_err(|error| format!("the test program has no path: {error}"))?;
+    program
+        .ancestors()
+        .nth(3)
+        .map(Path::to_owned)
+        .ok_or_else(|| format!("{} is not in a target directory", program.display()))
 }
 
 fn interpreter() -> Result<String, String> {

@@ -175,7 +175,8 @@ impl Recording {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(folder().join("recordings"))? {
             let path = entry?.path();
-            if let (Some(name), Some("json")) = (path.file_stem(), path.extension().and_then(|e| e.to_str())) {
+            if let (Some(name), Some("json")) = (path.file_stem(), path.extension().and_then(|e| e.to_str()))
+            {
                 names.push(name.to_string_lossy().into_owned());
             }
         }
@@ -206,7 +207,8 @@ impl Recording {
                 let payload = chunks.next().unwrap_or_default();
                 // Field 1 of a router frame, length-delimited.
                 let mut content = vec![0x0a];
-                prost::encode_length_delimiter(payload.len(), &mut content).map_err(|error| error.to_string())?;
+                prost::encode_length_delimiter(payload.len(), &mut content)
+                    .map_err(|error| error.to_string())?;
                 content.extend_from_slice(payload);
                 if scenario != "lib_resource_upload_large"
                     || content.len() != message.bytes
@@ -232,8 +234,11 @@ impl Recording {
 impl Connection {
     /// All events with their streams, in the order in which they passed.
     pub fn events(&self) -> Vec<(&Stream, &Event)> {
-        let mut events: Vec<_> =
-            self.streams.iter().flat_map(|stream| stream.events.iter().map(move |event| (stream, event))).collect();
+        let mut events: Vec<_> = self
+            .streams
+            .iter()
+            .flat_map(|stream| stream.events.iter().map(move |event| (stream, event)))
+            .collect();
         events.sort_by_key(|(_, event)| event.seq);
         events
     }

@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::bindings::{Bindings, uuids};
-use crate::compare::{Seen, Texts, code_name, compare};
+use crate::compare::{Seen, Texts, compare};
 use crate::http2::{Arrived, Connection, Headers, Io, Role, Sender};
 use crate::message::{Direction, Tree};
 use crate::recording::{Event, Recording, Side, Stream, What};
@@ -64,13 +64,15 @@ impl fmt::Display for Address {
 pub struct Allowed {
     /// Why: the rule's mark or place.
     pub rule: &'static str,
-    /// What may differ.
+    /// The connection on which it may differ.
+    pub connection: usize,
+    /// What may differ there.
     pub what: Deviation,
     /// Whether it may also be as recorded.
     pub optional: bool,
 }
 
-/// What may differ. `seq` is the recorded event's number on connection 0, `stream` the number of a stream there.
+/// What may differ. `seq` is the recorded event's number, `stream` that of a stream, both on the allowance's connection.
 #[derive(Debug, Clone)]
 pub enum Deviation {
     /// This event of the server does not come.
@@ -120,6 +122,18 @@ pub enum Deviation {
         /// Says what is wrong with the live bytes.
         check: fn(&[u8]) -> Result<(), String>,
     },
+    /// The stream carries other messages: all up to its end together satisfy the check.
+    Messages {
+        /// The stream.
+        stream: u32,
+        /// Says what is wrong with the live messages.
+        check: fn(&[Tree]) -> Result<(), String>,
+    },
+    /// These streams share their messages, and chance decides which of them gets one.
+    Shared {
+        /// The streams.
+        streams: &'static [u32],
+    },
     /// The stream is answered in a way that is not compared.
     Otherwise {
         /// The stream.
@@ -137,12 +151,19 @@ pub enum Deviation {
 impl Allowed {
     /// A deviation that has to occur.
     pub fn always(rule: &'static str, what: Deviation) -> Self {
-        Self { rule, what, optional: false }
+        Self { rule, connection: 0, what, optional: false }
     }
 
     /// A deviation that may occur.
     pub fn sometimes(rule: &'static str, what: Deviation) -> Self {
-        Self { rule, what, optional: true }
+        Self { rule, connection: 0, what, optional: true }
+    }
+
+    /// The same on another connection than the first.
+    #[must_use]
+    pub fn on(mut self, connection: usize) -> Self {
+        self.connection = connection;
+        self
     }
 }
 
@@ -241,7 +262,7 @@ impl Replay {
         self
     }
 
-    /// Does something before the request with this number is sent on connection 0.
+    /// Does something before the client's event with this number is sent on connection 0.
     #[must_use]
     pub fn before(mut self, seq: u32, action: Action) -> Self {
         self.before.insert(seq, action);
@@ -302,7 +323,10 @@ impl Replay {
                     let tree = Tree::decode(&stream.path, Direction::Response, &message.content());
                     let nodes = report::nodes(&tree).unwrap_or_default();
                     skipped.extend(
-                        nodes.into_iter().filter(|n| report::is_below(&n.path, &self.without)).map(|node| node.uuid),
+                        nodes
+                            .into_iter()
+                            .filter(|n| report::is_below(&n.path, &self.without))
+                            .map(|node| node.uuid),
                     );
                 }
             }
@@ -332,6 +356,8 @@ struct Progress {
     reset: bool,
     /// The server has ended it.
     ended: bool,
+    /// All its messages have been checked together.
+    collected: bool,
 }
 
 struct Live<'a> {
@@ -381,12 +407,15 @@ impl Run {
         addressed(stream).is_some_and(|uuid| self.skipped.contains(&uuid))
     }
 
-    /// The first allowance for connection 0 that `select` takes. Taking it does not use it up.
-    fn allowance<T>(&self, index: usize, select: impl Fn(&Deviation) -> Option<T>) -> Option<(usize, T)> {
-        if index != 0 {
-            return None;
-        }
-        self.allowed.iter().enumerate().find_map(|(at, allowed)| Some((at, select(&allowed.what)?)))
+    /// The first allowance for a connection that `select` takes. Taking it does not use it up.
+    fn allowance<T>(
+        &self,
+        connection: usize,
+        select: impl Fn(&Deviation) -> Option<T>,
+    ) -> Option<(usize, T)> {
+        let mut here =
+            self.allowed.iter().enumerate().filter(|(_, allowed)| allowed.connection == connection);
+        here.find_map(|(at, allowed)| Some((at, select(&allowed.what)?)))
     }
 
     async fn use_up(&self, at: usize) {
@@ -405,8 +434,10 @@ pub fn addressed(stream: &Stream) -> Option<String> {
 
 /// A call in words: which RPC, which method, which stream.
 pub fn describe(connection: usize, stream: &Stream) -> String {
-    let request = stream.request().map(|message| Tree::decode(&stream.path, Direction::Request, &message.content()));
-    let method = request.as_ref().and_then(|tree| tree.get("method")).and_then(Tree::as_text).unwrap_or_default();
+    let request =
+        stream.request().map(|message| Tree::decode(&stream.path, Direction::Request, &message.content()));
+    let method =
+        request.as_ref().and_then(|tree| tree.get("method")).and_then(Tree::as_text).unwrap_or_default();
     let detail = stream.request_header("request").unwrap_or(method);
     format!("connection {connection}, stream {}, {} {detail}", stream.id, stream.rpc()).trim_end().to_owned()
 }
@@ -426,7 +457,9 @@ impl Live<'_> {
                     let ends_here = events[at + 1..]
                         .iter()
                         .find(|(other, next)| other.id == stream.id && next.from == Side::Client)
-                        .is_some_and(|(_, next)| matches!(&next.what, What::EndStream { on } if on == "DATA"));
+                        .is_some_and(
+                            |(_, next)| matches!(&next.what, What::EndStream { on } if on == "DATA"),
+                        );
                     self.send(stream, event, ends_here).await;
                 }
             }
@@ -482,12 +515,17 @@ impl Live<'_> {
 
     async fn expect(&mut self, stream: &Stream, event: &Event) {
         let run = self.run;
-        if self.stream(stream.id).reset || matches!(event.what, What::EndStream { .. } | What::RstStream { .. }) {
+        if self.stream(stream.id).reset
+            || matches!(event.what, What::EndStream { .. } | What::RstStream { .. })
+        {
             // In flight when the client reset the stream; or said together with the trailers.
             return;
         }
-        let omitted = |what: &Deviation| matches!(what, Deviation::Omitted { seq } if *seq == event.seq).then_some(());
-        let otherwise = |what: &Deviation| matches!(what, Deviation::Otherwise { stream: id } if *id == stream.id).then_some(());
+        let omitted =
+            |what: &Deviation| matches!(what, Deviation::Omitted { seq } if *seq == event.seq).then_some(());
+        let otherwise = |what: &Deviation| {
+            matches!(what, Deviation::Otherwise { stream: id } if *id == stream.id).then_some(())
+        };
         if let Some((at, ())) = run.allowance(self.index, omitted) {
             run.use_up(at).await;
             return;
@@ -499,13 +537,7 @@ impl Live<'_> {
             return;
         }
         let recorded = Seen::recorded(&stream.path, Direction::Response, &event.what);
-        let payload = |what: &Deviation| match what {
-            Deviation::Payload { stream: id, check } if *id == stream.id => Some(*check),
-            _ => None,
-        };
-        if let (Seen::Message(_), Some((at, check))) = (&recorded, run.allowance(self.index, payload)) {
-            run.use_up(at).await;
-            self.expect_payload(stream, event.seq, check).await;
+        if self.expect_together(stream, event.seq, &recorded).await {
             return;
         }
         let until = Instant::now() + PATIENCE;
@@ -516,13 +548,15 @@ impl Live<'_> {
                 self.differ(stream, event.seq, recorded.to_string(), "nothing".to_owned(), how);
                 return;
             };
-            let is_report = stream.rpc() == "GetReport" && matches!((&recorded, &live), (Seen::Message(_), Seen::Message(_)));
-            let problems = if let (true, Seen::Message(recorded), Seen::Message(live)) = (is_report, &recorded, &live) {
-                report::compare(recorded, live, &run.without, &mut *run.bindings.lock().await)
-            } else {
-                let mut bindings = run.bindings.lock().await;
-                compare(&stream.path, &recorded, &live, &mut bindings, run.texts).into_iter().collect()
-            };
+            let is_report = stream.rpc() == "GetReport"
+                && matches!((&recorded, &live), (Seen::Message(_), Seen::Message(_)));
+            let problems =
+                if let (true, Seen::Message(recorded), Seen::Message(live)) = (is_report, &recorded, &live) {
+                    report::compare(recorded, live, &run.without, &mut *run.bindings.lock().await)
+                } else {
+                    let mut bindings = run.bindings.lock().await;
+                    compare(&stream.path, &recorded, &live, &mut bindings, run.texts).into_iter().collect()
+                };
             if problems.is_empty() {
                 return;
             }
@@ -550,7 +584,9 @@ impl Live<'_> {
             {
                 Some(Excuse::Enough)
             }
-            (Deviation::Status { seq, .. }, Seen::Trailers { .. }, Seen::Headers(_)) if *seq == seq_of_event => {
+            (Deviation::Status { seq, .. }, Seen::Trailers { .. }, Seen::Headers(_))
+                if *seq == seq_of_event =>
+            {
                 Some(Excuse::Next)
             }
             (
@@ -565,7 +601,8 @@ impl Live<'_> {
             ) if *seq == seq_of_event
                 && code == live_code
                 && text.len() < whole.len()
-                && whole.as_bytes().iter().zip(text.as_bytes()).filter(|(a, b)| a == b).count() * 10 > text.len() * 9 =>
+                && whole.as_bytes().iter().zip(text.as_bytes()).filter(|(a, b)| a == b).count() * 10
+                    > text.len() * 9 =>
             {
                 Some(Excuse::Enough)
             }
@@ -579,7 +616,9 @@ impl Live<'_> {
             {
                 Some(Excuse::Enough)
             }
-            (Deviation::LogLines, Seen::Message(recorded), Seen::Message(live)) if stream.rpc() == "LogStream" => {
+            (Deviation::LogLines, Seen::Message(recorded), Seen::Message(live))
+                if stream.rpc() == "LogStream" =>
+            {
                 Some(if same_line(recorded, live) { Excuse::Enough } else { Excuse::Next })
             }
             _ => None,
@@ -590,6 +629,100 @@ impl Live<'_> {
             self.stream(stream.id).abandoned = true;
         }
         excuse
+    }
+
+    /// Handles events that an allowance wants to be looked at together with others. `false` when there is none.
+    async fn expect_together(&mut self, stream: &Stream, seq: u32, recorded: &Seen) -> bool {
+        let run = self.run;
+        let shared = |what: &Deviation| match what {
+            Deviation::Shared { streams } if streams.contains(&stream.id) => Some(*streams),
+            _ => None,
+        };
+        if let Some((at, streams)) = run.allowance(self.index, shared) {
+            run.use_up(at).await;
+            if matches!(recorded, Seen::Message(_)) {
+                self.expect_shared(stream, seq, recorded, streams).await;
+            }
+            return true;
+        }
+        if !matches!(recorded, Seen::Message(_)) {
+            return false;
+        }
+        if self.stream(stream.id).collected {
+            return true;
+        }
+        let payload = |what: &Deviation| match what {
+            Deviation::Payload { stream: id, check } if *id == stream.id => Some(*check),
+            _ => None,
+        };
+        if let Some((at, check)) = run.allowance(self.index, payload) {
+            run.use_up(at).await;
+            self.expect_payload(stream, seq, check).await;
+            return true;
+        }
+        let messages = |what: &Deviation| match what {
+            Deviation::Messages { stream: id, check } if *id == stream.id => Some(*check),
+            _ => None,
+        };
+        if let Some((at, check)) = run.allowance(self.index, messages) {
+            run.use_up(at).await;
+            self.expect_messages(stream, seq, check).await;
+            return true;
+        }
+        false
+    }
+
+    /// Takes the next message from whichever of the streams has one.
+    async fn expect_shared(&mut self, stream: &Stream, seq: u32, recorded: &Seen, streams: &[u32]) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let ready = streams.iter().copied().find(|id| !self.stream(*id).queue.is_empty());
+            let live = match ready {
+                Some(id) => self.next(id, until).await,
+                None => match timeout_at(until, self.connection.next()).await {
+                    Ok(Some(arrival)) => {
+                        self.sort_in(arrival);
+                        continue;
+                    }
+                    _ => None,
+                },
+            };
+            if matches!(live, Some(Seen::Headers(_))) {
+                continue;
+            }
+            let how = match &live {
+                Some(live) => {
+                    let mut bindings = self.run.bindings.lock().await;
+                    compare(&stream.path, recorded, live, &mut bindings, self.run.texts)
+                }
+                None => Some(format!("nothing came within {} s", PATIENCE.as_secs())),
+            };
+            if let Some(how) = how {
+                let live = live.map_or_else(|| "nothing".to_owned(), |live| live.to_string());
+                self.differ(stream, seq, recorded.to_string(), live, how);
+            }
+            return;
+        }
+    }
+
+    /// Collects the messages of a stream; what ends them is compared next.
+    async fn expect_messages(&mut self, stream: &Stream, seq: u32, check: fn(&[Tree]) -> Result<(), String>) {
+        let until = Instant::now() + PATIENCE;
+        let mut messages = Vec::new();
+        self.stream(stream.id).collected = true;
+        while let Some(seen) = self.next(stream.id, until).await {
+            match seen {
+                Seen::Message(message) => messages.push(message),
+                other => {
+                    self.stream(stream.id).queue.push_front(other);
+                    break;
+                }
+            }
+        }
+        if let Err(problem) = check(&messages) {
+            let live = Tree::List(messages).to_string();
+            self.differ(stream, seq, "(other messages)".to_owned(), live, problem);
+        }
     }
 
     /// Collects the payloads of a byte stream up to its GOAWAY, which is given back to be compared.
@@ -612,7 +745,6 @@ impl Live<'_> {
                 None => break Err("the data has no end".to_owned()),
             }
         };
-        // What follows is the end of the data, compared as usual: the recording has one payload per such stream.
         if let Err(problem) = outcome {
             self.differ(stream, seq, "(other bytes)".to_owned(), format!("{} bytes", bytes.len()), problem);
         }
@@ -624,7 +756,13 @@ impl Live<'_> {
             && let Some(action) = run.before.get(&event.seq)
             && let Err(error) = action().await
         {
-            self.differ(stream, event.seq, "a request".to_owned(), "nothing sent".to_owned(), error.to_string());
+            self.differ(
+                stream,
+                event.seq,
+                "a request".to_owned(),
+                "nothing sent".to_owned(),
+                error.to_string(),
+            );
         }
         let id = stream.id;
         let outcome = match &event.what {
@@ -634,7 +772,8 @@ impl Live<'_> {
                     headers
                         .iter()
                         .map(|(name, value)| {
-                            let value = String::from_utf8_lossy(&bindings.rewrite(value.as_bytes())).into_owned();
+                            let value =
+                                String::from_utf8_lossy(&bindings.rewrite(value.as_bytes())).into_owned();
                             (name.clone(), value)
                         })
                         .collect()
@@ -662,7 +801,13 @@ impl Live<'_> {
             let over = self.closed.is_some() || !self.stream(id).queue.iter().any(Seen::is_last);
             if over {
                 self.stream(id).abandoned = true;
-                self.differ(stream, event.seq, "a request".to_owned(), error.to_string(), "it cannot be sent".to_owned());
+                self.differ(
+                    stream,
+                    event.seq,
+                    "a request".to_owned(),
+                    error.to_string(),
+                    "it cannot be sent".to_owned(),
+                );
             }
         }
     }
@@ -689,6 +834,12 @@ impl Live<'_> {
             return;
         }
         self.drain().await;
+        let mut before = stream.events.iter().rev().filter(|e| e.seq < event.seq);
+        let closing = before.next().is_some_and(|e| e.from == Side::Client && ends_data(stream, e));
+        if closing && self.stream(stream.id).queue.front().is_some_and(is_goaway) {
+            // The recorded client did not wait for the answer to its own.
+            self.stream(stream.id).queue.pop_front();
+        }
         self.check_rest(stream, event.seq).await;
     }
 
@@ -706,7 +857,13 @@ impl Live<'_> {
             if let Some((at, ())) = run.allowance(self.index, fits) {
                 run.use_up(at).await;
             } else {
-                self.differ(stream, seq, "nothing more".to_owned(), seen.to_string(), "not in the recording".to_owned());
+                self.differ(
+                    stream,
+                    seq,
+                    "nothing more".to_owned(),
+                    seen.to_string(),
+                    "not in the recording".to_owned(),
+                );
             }
         }
     }
@@ -734,6 +891,18 @@ impl Live<'_> {
     }
 }
 
+fn is_goaway(seen: &Seen) -> bool {
+    let kind = |tree: &Tree| tree.get("frame_type").and_then(Tree::as_text) == Some("FRAME_TYPE_GOAWAY");
+    matches!(seen, Seen::Message(tree) if kind(tree))
+}
+
+/// Whether with this event the client ends the data of a byte stream.
+fn ends_data(stream: &Stream, event: &Event) -> bool {
+    stream.path.ends_with("RouterService/Stream")
+        && (matches!(event.what, What::EndStream { .. })
+            || is_goaway(&Seen::recorded(&stream.path, Direction::Request, &event.what)))
+}
+
 enum Excuse {
     None,
     /// The live event stands for the recorded one.
@@ -754,9 +923,4 @@ fn same_line(recorded: &Tree, live: &Tree) -> bool {
     let live_message = text(live, "message");
     (live_message == message || live_message == bare)
         && ["severity", "source"].iter().all(|key| text(recorded, key) == text(live, key))
-}
-
-/// For messages in tests: the name of a code.
-pub fn status(code: u32) -> String {
-    code_name(code)
 }

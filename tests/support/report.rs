@@ -32,7 +32,9 @@ pub fn nodes(response: &Tree) -> Result<Vec<Node>, String> {
         let name = report.get("labels").and_then(|labels| labels.get(NAME)).and_then(Tree::as_text);
         let path = match (text("parent_uuid"), name) {
             (None, None) if at == 0 => String::new(),
-            (None, _) => return Err(format!("report {at} is a root: only the first can be one, and without a name")),
+            (None, _) => {
+                return Err(format!("report {at} is a root: only the first can be one, and without a name"));
+            }
             (Some(_), None) => return Err(format!("report {at} has a parent but no name")),
             (Some(parent), Some(name)) => match latest.get(parent).map(String::as_str) {
                 None => return Err(format!("report {at} ({name}) comes before its parent")),
@@ -48,7 +50,9 @@ pub fn nodes(response: &Tree) -> Result<Vec<Node>, String> {
 
 /// Whether `path` is one of `places` or lies below one.
 pub fn is_below(path: &str, places: &[String]) -> bool {
-    places.iter().any(|place| path.strip_prefix(place.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+    places.iter().any(|place| {
+        path.strip_prefix(place.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    })
 }
 
 /// Compares the reports and learns which UUIDs belong together. `without` are places that the live tree need not have.
@@ -84,7 +88,9 @@ pub fn compare(recorded: &Tree, live: &Tree, without: &[String], bindings: &mut 
     }
     for (recorded, live) in wanted.into_iter().zip(got) {
         let strip = |tree: &Tree| without_keys(tree, &["file_descriptor_proto", "native_services"]);
-        if let Some(difference) = compare_trees(&strip(&recorded.report), &strip(&live.report), bindings, None) {
+        if let Some(difference) =
+            compare_trees(&strip(&recorded.report), &strip(&live.report), bindings, None)
+        {
             differences.push(format!("node {:?}: {difference}", recorded.path));
         }
     }
@@ -98,7 +104,11 @@ fn without_keys(tree: &Tree, keys: &[&str]) -> Tree {
         Tree::Map(entries) => Tree::Map(
             entries
                 .iter()
-                .filter(|(key, _)| !keys.contains(&key.as_str()) && *key != "(unknown field 6)" && *key != "(unknown field 7)")
+                .filter(|(key, _)| {
+                    !keys.contains(&key.as_str())
+                        && *key != "(unknown field 6)"
+                        && *key != "(unknown field 7)"
+                })
                 .map(|(key, value)| (key.clone(), value.clone()))
                 .collect(),
         ),

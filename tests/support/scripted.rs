@@ -176,9 +176,11 @@ impl Stage {
         let mut parts = Vec::new();
         for (connection, recorded) in recording.connections.iter().enumerate() {
             for (stream, call) in recorded.streams.iter().enumerate() {
-                let request = call.request().map(|m| Tree::decode(&call.path, Direction::Request, &m.content()));
+                let request =
+                    call.request().map(|m| Tree::decode(&call.path, Direction::Request, &m.content()));
                 let method = request.as_ref().and_then(|tree| tree.get("method")).and_then(Tree::as_text);
-                let optional = optional.iter().any(|name| name == call.rpc() || Some(name.as_str()) == method);
+                let optional =
+                    optional.iter().any(|name| name == call.rpc() || Some(name.as_str()) == method);
                 parts.push(Part {
                     connection,
                     stream,
@@ -355,11 +357,15 @@ impl Act {
     }
 
     async fn on_headers(&mut self, id: u32, headers: &Headers) {
-        let value = |name: &str| headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        let value =
+            |name: &str| headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
         let path = value(":path").unwrap_or_default().to_owned();
-        for (name, wanted) in [(":method", "POST"), ("te", "trailers"), ("content-type", "application/grpc")] {
+        for (name, wanted) in [(":method", "POST"), ("te", "trailers"), ("content-type", "application/grpc")]
+        {
             if value(name) != Some(wanted) {
-                self.stage.complain(format!("{path}: header {name} is {:?}, not {wanted:?}", value(name))).await;
+                self.stage
+                    .complain(format!("{path}: header {name} is {:?}, not {wanted:?}", value(name)))
+                    .await;
             }
         }
         let metadata = crate::compare::metadata(headers);
@@ -387,7 +393,8 @@ impl Act {
             });
             let recorded = recorded.unwrap_or_default();
             let same_message = is_router(&path)
-                || stream.request().map(|m| Tree::decode(&path, Direction::Request, &m.content())).as_ref() == first;
+                || stream.request().map(|m| Tree::decode(&path, Direction::Request, &m.content())).as_ref()
+                    == first;
             if same_message && same_json(request(&recorded), request(&metadata)) {
                 let others = |metadata: &Metadata| {
                     let mut metadata = metadata.clone();
@@ -432,7 +439,9 @@ impl Act {
             .events
             .iter()
             .filter_map(|event| match (&event.what, event.from) {
-                (What::Message(m), Side::Client) => Some(Tree::decode(&stream.path, Direction::Request, &m.content())),
+                (What::Message(m), Side::Client) => {
+                    Some(Tree::decode(&stream.path, Direction::Request, &m.content()))
+                }
                 _ => None,
             })
             .collect();
@@ -441,8 +450,11 @@ impl Act {
         let State { parts, problems } = &mut *state;
         let live = &mut parts[*part];
         if router && is_data(&tree) {
-            let all: Vec<u8> =
-                recorded.iter().filter(|frame| is_data(frame)).flat_map(|frame| payload_of(frame).to_vec()).collect();
+            let all: Vec<u8> = recorded
+                .iter()
+                .filter(|frame| is_data(frame))
+                .flat_map(|frame| payload_of(frame).to_vec())
+                .collect();
             live.payload.extend_from_slice(payload_of(&tree));
             if !all.starts_with(&live.payload) {
                 problems.push(format!("{call}: the data is not the recorded data ({tree})"));
@@ -467,8 +479,12 @@ impl Act {
                 for (id, call) in &mut self.calls {
                     let Call::Playing { part, next } = call else { continue };
                     let stream = self.stage.stream(&state.parts[*part]);
-                    let Some((at, event)) =
-                        stream.events.iter().enumerate().skip(*next).find(|(_, event)| event.from == Side::Server)
+                    let Some((at, event)) = stream
+                        .events
+                        .iter()
+                        .enumerate()
+                        .skip(*next)
+                        .find(|(_, event)| event.from == Side::Server)
                     else {
                         continue;
                     };

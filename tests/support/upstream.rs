@@ -162,7 +162,9 @@ impl Exporter {
         Arc::new(move || {
             let (input, tail) = (input.clone(), Arc::clone(&tail));
             async move {
-                let Some(input) = input else { return Err(io::Error::other("this exporter's status is its own")) };
+                let Some(input) = input else {
+                    return Err(io::Error::other("this exporter's status is its own"));
+                };
                 input.lock().await.write_all(format!("{status}\n").as_bytes()).await?;
                 let said = format!("status: {status}");
                 while !tail.lock().await.contains(&said) {
@@ -269,6 +271,8 @@ pub async fn client(python: &Python, host: &str, program: &str, arguments: &[&st
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     match timeout(Duration::from_secs(120), command.output()).await {
         Ok(output) => output,
-        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, format!("{program} {arguments:?} did not end"))),
+        Err(_) => {
+            Err(io::Error::new(io::ErrorKind::TimedOut, format!("{program} {arguments:?} did not end")))
+        }
     }
 }

@@ -161,5 +161,7 @@ pub fn number(bytes: &[u8]) -> u32 {
 
 /// The entries of a SETTINGS frame.
 pub fn settings(payload: &[u8]) -> impl Iterator<Item = (Setting, u32)> + '_ {
-    payload.chunks_exact(6).map(|entry| (Setting(u16::from_be_bytes([entry[0], entry[1]])), number(&entry[2..])))
+    payload
+        .chunks_exact(6)
+        .map(|entry| (Setting(u16::from_be_bytes([entry[0], entry[1]])), number(&entry[2..])))
 }

@@ -89,14 +89,21 @@ mod tests {
         let (mut encoder, mut decoder) = (Encoder::default(), loona_hpack::Decoder::new());
         for round in 0..200 {
             let long = "x".repeat(round * 17 % 2000);
-            let sent =
-                headers(&[(":path", "/a"), ("te", "trailers"), ("n", &round.to_string()), ("long", &long), ("te", "trailers")]);
+            let sent = headers(&[
+                (":path", "/a"),
+                ("te", "trailers"),
+                ("n", &round.to_string()),
+                ("long", &long),
+                ("te", "trailers"),
+            ]);
             let block = encoder.encode(&sent);
             let got: Vec<_> = decoder
                 .decode(&block)
                 .expect("a valid block")
                 .into_iter()
-                .map(|(name, value)| (String::from_utf8(name).expect("text"), String::from_utf8(value).expect("text")))
+                .map(|(name, value)| {
+                    (String::from_utf8(name).expect("text"), String::from_utf8(value).expect("text"))
+                })
                 .collect();
             assert_eq!(got, sent, "round {round}");
         }
