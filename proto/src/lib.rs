@@ -31,7 +31,34 @@ pub mod annotations {
     /// Number of that option among the extensions of `google.protobuf.FieldOptions`.
     pub const RESOURCE_HANDLE_NUMBER: u32 = 50_000;
 
-    /// Path under which interfaces import the option.
+    /// Number of the field option that holds, as JSON, what an absent field means.
+    pub const DEFAULT_JSON_NUMBER: u32 = 50_001;
+
+    /// Number of the field option that says a resource handle is for bytes from the driver to the client.
+    pub const RESOURCE_SINK_NUMBER: u32 = 50_002;
+
+    /// Number of the field option that names the form of a text.
+    pub const FORMAT_NUMBER: u32 = 50_003;
+
+    /// Number of the field option of a parameter that collects all further arguments.
+    pub const REST_NUMBER: u32 = 50_004;
+
+    /// Number of the field option that names the unit of a number.
+    pub const UNIT_NUMBER: u32 = 50_005;
+
+    /// Number of the message option for messages that are lists in `DriverCall`.
+    pub const POSITIONAL_NUMBER: u32 = 50_010;
+
+    /// Number of the option that holds an enum value's text in `DriverCall`.
+    pub const TEXT_NUMBER: u32 = 50_020;
+
+    /// Number of the option that holds a method's name in `DriverCall`.
+    pub const EXPORT_NUMBER: u32 = 50_030;
+
+    /// Number of the method option for byte streams whose pieces are messages.
+    pub const MESSAGE_FRAMING_NUMBER: u32 = 50_031;
+
+    /// Path under which interfaces import the options.
     pub const FILE: &str = "jumpstarter/annotations/annotations.proto";
 }
 

@@ -6,6 +6,8 @@
 //! | Module | Responsibility |
 //! |---|---|
 //! | [`describe`] | interfaces as constants: the source of tables, descriptors, schemas and command lines |
+//! | [`descriptor`] | descriptions as protobuf descriptors |
+//! | [`dynamic`] | descriptors as descriptions: interfaces that this program was not compiled with; values for people |
 //! | [`wire`] | types in both wire languages |
 //! | [`dispatch`] | arguments → method → answer, erased |
 //! | [`client`] | the other side: what generated clients stand on |
@@ -24,8 +26,10 @@ pub mod command;
 #[path = "config_stub.rs"]
 pub mod config;
 pub mod describe;
+pub mod descriptor;
 pub mod dispatch;
 pub mod driver;
+pub mod dynamic;
 pub mod error;
 pub mod instance;
 pub mod io;
