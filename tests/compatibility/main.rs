@@ -2,5 +2,6 @@
 //!
 //! `docs/compatibility.md` lists every recording with its test and the differences that are wanted.
 
+mod itself;
 mod recordings;
 mod upstream;

@@ -217,6 +217,7 @@ pub struct Replay {
     texts: Texts,
     before: HashMap<u32, Action>,
     together: Vec<Vec<usize>>,
+    patience: Duration,
 }
 
 impl Replay {
@@ -231,7 +232,15 @@ impl Replay {
             texts: Texts::Exact,
             before: HashMap::new(),
             together,
+            patience: PATIENCE,
         }
+    }
+
+    /// How long one answer may take.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// Allows differences.
@@ -290,6 +299,7 @@ impl Replay {
             without: self.without,
             texts: self.texts,
             before: self.before,
+            patience: self.patience,
         };
         let mut all = Vec::new();
         for group in &self.together {
@@ -342,6 +352,7 @@ struct Run {
     skipped: HashSet<String>,
     texts: Texts,
     before: HashMap<u32, Action>,
+    patience: Duration,
     bindings: Mutex<Bindings>,
     used: Mutex<HashSet<usize>>,
 }
@@ -533,18 +544,18 @@ impl Live<'_> {
         if let Some((at, ())) = run.allowance(self.index, otherwise) {
             run.use_up(at).await;
             self.stream(stream.id).abandoned = true;
-            self.next(stream.id, Instant::now() + PATIENCE).await;
+            self.next(stream.id, Instant::now() + self.run.patience).await;
             return;
         }
         let recorded = Seen::recorded(&stream.path, Direction::Response, &event.what);
         if self.expect_together(stream, event.seq, &recorded).await {
             return;
         }
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + self.run.patience;
         loop {
             let Some(live) = self.next(stream.id, until).await else {
                 self.stream(stream.id).abandoned = true;
-                let how = format!("nothing came within {} s", PATIENCE.as_secs());
+                let how = format!("nothing came within {} s", self.run.patience.as_secs());
                 self.differ(stream, event.seq, recorded.to_string(), "nothing".to_owned(), how);
                 return;
             };
@@ -674,7 +685,7 @@ impl Live<'_> {
 
     /// Takes the next message from whichever of the streams has one.
     async fn expect_shared(&mut self, stream: &Stream, seq: u32, recorded: &Seen, streams: &[u32]) {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + self.run.patience;
         loop {
             let ready = streams.iter().copied().find(|id| !self.stream(*id).queue.is_empty());
             let live = match ready {
@@ -695,7 +706,7 @@ impl Live<'_> {
                     let mut bindings = self.run.bindings.lock().await;
                     compare(&stream.path, recorded, live, &mut bindings, self.run.texts)
                 }
-                None => Some(format!("nothing came within {} s", PATIENCE.as_secs())),
+                None => Some(format!("nothing came within {} s", self.run.patience.as_secs())),
             };
             if let Some(how) = how {
                 let live = live.map_or_else(|| "nothing".to_owned(), |live| live.to_string());
@@ -707,7 +718,7 @@ impl Live<'_> {
 
     /// Collects the messages of a stream; what ends them is compared next.
     async fn expect_messages(&mut self, stream: &Stream, seq: u32, check: fn(&[Tree]) -> Result<(), String>) {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + self.run.patience;
         let mut messages = Vec::new();
         self.stream(stream.id).collected = true;
         while let Some(seen) = self.next(stream.id, until).await {
@@ -727,7 +738,7 @@ impl Live<'_> {
 
     /// Collects the payloads of a byte stream up to its GOAWAY, which is given back to be compared.
     async fn expect_payload(&mut self, stream: &Stream, seq: u32, check: fn(&[u8]) -> Result<(), String>) {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + self.run.patience;
         let mut bytes = Vec::new();
         let outcome = loop {
             match self.next(stream.id, until).await {
