@@ -281,12 +281,13 @@ pub struct Sink {
     body: Option<Box<dyn SinkBody>>,
     written: u64,
     packing: Option<String>,
+    handle: Option<Handle>,
 }
 
 impl Sink {
     /// With this behind it.
     pub fn new(body: impl SinkBody + 'static) -> Self {
-        Self { body: Some(Box::new(body)), written: 0, packing: None }
+        Self { body: Some(Box::new(body)), written: 0, packing: None, handle: None }
     }
 
     /// Into a writer, which is flushed and shut down at the end.
@@ -332,6 +333,18 @@ impl Sink {
         (Self::new(Memory(Vec::new(), sender)), bytes)
     }
 
+    /// Stands for a request that the exporter makes itself, so that the data does not pass through the client.
+    /// Nothing can be written to such a sink here.
+    pub fn to_url(url: impl Into<String>, headers: BTreeMap<String, String>) -> Self {
+        let handle = Handle::PresignedRequest { headers, url: url.into(), method: "PUT".to_owned() };
+        Self { body: None, written: 0, packing: None, handle: Some(handle) }
+    }
+
+    /// The handle to pass instead of opening a stream, for [`Sink::to_url`].
+    pub fn handle(&self) -> Option<&Handle> {
+        self.handle.as_ref()
+    }
+
     /// Asks for packed bytes (`gzip`, `xz`, `bz2` or `zstd`): the exporter packs what the driver writes. Only looked at
     /// where a client receives.
     #[must_use]
@@ -351,6 +364,9 @@ impl Sink {
         self.written += piece.len() as u64;
         match &mut self.body {
             Some(body) => body.write(piece).await,
+            None if self.handle.is_some() => {
+                Err(Error::unsupported_because("this file is stored by the exporter and cannot be written here"))
+            }
             None => Err(Error::internal("written to a finished sink")),
         }
     }
