@@ -1,0 +1,546 @@
+//! Resources: files of a client that a driver method reads or writes.
+//!
+//! A client opens a `Stream` of kind `resource`, gets a handle in the response's metadata and passes that handle as an
+//! argument of a call of the same instance. [`Resources`] is where the two meet: it belongs to one instance, holds the
+//! handles that nobody has used yet, and gives each to the first who asks. A handle disappears with its stream.
+//!
+//! The direction is the driver's choice. As a [`Source`], frames go straight from the call to the driver, through the
+//! unpacker; as a [`Sink`], pieces go through a short channel into the packer and the response's body. In both cases the
+//! end is explicit: what the client did not end is an error for the driver, and what the driver did not finish is an
+//! error for the client.
+
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures::{
+    FutureExt as _, Stream, StreamExt as _, TryStreamExt as _, future::BoxFuture, stream::BoxStream,
+};
+use jumpstarter_core::{
+    Error, ErrorKind, Result,
+    resource::{self, Handle, Sha256Digest, Sink, SinkBody, Source, hex, parse_sha256},
+};
+use jumpstarter_protocol::v1::{FrameType, StreamRequest, StreamResponse};
+use jumpstarter_transport::{
+    codec::{self, Encoding},
+    frames::{self, FrameReader, Role},
+    presigned::{Http, Request, Upload},
+    status,
+};
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    Response, Status, Streaming,
+    metadata::{AsciiMetadataValue, MetadataMap},
+};
+use uuid::Uuid;
+
+use crate::{
+    byte_stream::GRACE,
+    calls::ended,
+    session::{Counted, Shared},
+    tree::Node,
+};
+
+/// Handles of one instance that may wait for a driver. Each is an open stream of some client.
+const MAX_WAITING: usize = 1024;
+
+/// Pieces between a driver and the packer.
+const AHEAD: usize = 4;
+
+/// Largest payload of a frame with data of a driver.
+const CHUNK: usize = frames::CHUNK;
+
+type Frames = FrameReader<BoxStream<'static, Result<StreamRequest, Status>>>;
+
+/// The resource handles of one instance.
+pub(crate) struct Resources {
+    waiting: Mutex<HashMap<Uuid, Waiting>>,
+    http: Http,
+}
+
+/// A stream that no driver has opened yet.
+struct Waiting {
+    wire: Wire,
+    taken: oneshot::Sender<Taken>,
+}
+
+/// What the body of a stream becomes once a driver has opened it.
+enum Taken {
+    /// The driver reads. The frames come back when it is done.
+    Reading(oneshot::Receiver<Frames>),
+    /// The driver writes.
+    Writing(Box<Outgoing>),
+}
+
+impl Resources {
+    pub(crate) fn new(http: Http) -> Self {
+        Self { waiting: Mutex::default(), http }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many handles wait for a driver.
+    pub(crate) fn waiting(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Takes a handle: whoever comes first has it.
+    fn take(&self, uuid: Uuid) -> Result<Waiting> {
+        let unknown = || {
+            let text = format!(
+                "unknown resource {uuid}: it belongs to another driver, was used already, or its stream has ended"
+            );
+            Error::new(ErrorKind::UnknownResource, text)
+        };
+        let waiting = self.lock().remove(&uuid);
+        waiting.filter(|waiting| !waiting.taken.is_closed()).ok_or_else(unknown)
+    }
+}
+
+fn encoding(name: Option<String>) -> Result<Option<Encoding>> {
+    name.map(|name| name.parse::<Encoding>()).transpose().map_err(Error::from)
+}
+
+impl resource::Resources for Resources {
+    fn source(&self, handle: Handle) -> Result<Source> {
+        match handle {
+            Handle::ClientStream { uuid, x_jmp_content_encoding } => {
+                let encoding = encoding(x_jmp_content_encoding)?;
+                let Waiting { mut wire, taken } = self.take(uuid)?;
+                let (done, back) = oneshot::channel();
+                wire.done = Some(done);
+                let length = wire.announced.filter(|_| encoding.is_none());
+                let gone = || Error::truncated("the client ended the transfer before the driver opened it");
+                taken.send(Taken::Reading(back)).map_err(|_| gone())?;
+                let source = Source::new(codec::unpack(encoding, wire));
+                Ok(match length {
+                    Some(length) => source.with_len(length),
+                    None => source,
+                })
+            }
+            Handle::PresignedRequest { headers, url, method } => {
+                let request = Request::new(&method, &url, headers)?;
+                if request.method() != jumpstarter_transport::presigned::Method::Get {
+                    return Err(Error::invalid_argument(
+                        "presigned_request: the driver reads, which needs method GET",
+                    ));
+                }
+                let http = self.http.clone();
+                // The driver may take its time before it reads; the connection is made when it does.
+                let body = async move { Ok::<_, Error>(http.get(&request).await?.map_err(Error::from)) };
+                Ok(Source::new(body.into_stream().try_flatten()))
+            }
+        }
+    }
+
+    fn sink(&self, handle: Handle) -> Result<Sink> {
+        match handle {
+            Handle::ClientStream { uuid, x_jmp_content_encoding } => {
+                let encoding = encoding(x_jmp_content_encoding)?;
+                let Waiting { mut wire, taken } = self.take(uuid)?;
+                let frames = wire.frames.take();
+                let (pieces, receiver) = mpsc::channel(AHEAD);
+                let reason = Arc::new(OnceLock::new());
+                let outgoing = Outgoing::new(receiver, reason.clone(), encoding, frames);
+                taken.send(Taken::Writing(Box::new(outgoing))).map_err(|_| gone())?;
+                Ok(Sink::new(ClientSink { pieces, reason }))
+            }
+            Handle::PresignedRequest { headers, url, method } => {
+                let request = Request::new(&method, &url, headers)?;
+                if request.method() != jumpstarter_transport::presigned::Method::Put {
+                    return Err(Error::invalid_argument(
+                        "presigned_request: the driver writes, which needs method PUT",
+                    ));
+                }
+                Ok(Sink::new(UrlSink { http: self.http.clone(), request, upload: None }))
+            }
+        }
+    }
+}
+
+fn gone() -> Error {
+    Error::disconnected("the client ended the transfer")
+}
+
+/// What a client of ours says with the end of its data, as JSON in the last frame: what it has sent, as it was on the
+/// wire.
+#[derive(Debug, Deserialize)]
+struct Farewell {
+    #[serde(default)]
+    length: Option<u64>,
+    #[serde(default)]
+    sha256: Option<String>,
+}
+
+/// The client's data as it arrives, up to an end that was announced and kept its promises.
+struct Wire {
+    frames: Option<Frames>,
+    farewell: Arc<OnceLock<Bytes>>,
+    announced: Option<u64>,
+    seen: u64,
+    hasher: Option<Sha256>,
+    done: Option<oneshot::Sender<Frames>>,
+}
+
+impl Wire {
+    fn new(frames: Streaming<StreamRequest>, announced: Option<u64>, hashed: bool) -> Self {
+        let farewell = Arc::new(OnceLock::new());
+        let heard = farewell.clone();
+        // What a last frame carries is no data, so the frame reader drops it; it is picked up here.
+        let frames = frames.inspect_ok(move |frame| {
+            if frame.frame_type == i32::from(FrameType::Goaway) && !frame.payload.is_empty() {
+                let _ = heard.set(frame.payload.clone());
+            }
+        });
+        Self {
+            frames: Some(FrameReader::new(frames.boxed(), Role::Server)),
+            farewell,
+            announced,
+            seen: 0,
+            hasher: hashed.then(Sha256::new),
+            done: None,
+        }
+    }
+
+    /// Gives the frames back to the body, which tells the client that nobody reads any more.
+    fn release(&mut self) {
+        if let (Some(frames), Some(done)) = (self.frames.take(), self.done.take()) {
+            let _ = done.send(frames);
+        }
+    }
+
+    fn verify(&mut self) -> Result<()> {
+        let farewell = match self.farewell.get() {
+            Some(text) => serde_json::from_slice::<Farewell>(text).map_err(|error| {
+                Error::truncated(format!("the client's end of data cannot be read: {error}"))
+            })?,
+            None => Farewell { length: None, sha256: None },
+        };
+        for announced in [self.announced, farewell.length].into_iter().flatten() {
+            if announced != self.seen {
+                return Err(Error::truncated(format!(
+                    "{} of the announced {announced} bytes arrived",
+                    self.seen
+                )));
+            }
+        }
+        if let (Some(announced), Some(hasher)) = (farewell.sha256, self.hasher.take()) {
+            let digest: Sha256Digest = hasher.finalize().into();
+            if parse_sha256(&announced) != Some(digest) {
+                let text = format!(
+                    "the data was damaged on its way: sha256 {} instead of {announced}",
+                    hex(&digest)
+                );
+                return Err(Error::truncated(text));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Stream for Wire {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        let this = &mut *self;
+        let Some(frames) = &mut this.frames else { return Poll::Ready(None) };
+        Poll::Ready(match std::task::ready!(frames.poll_next_unpin(cx)) {
+            Some(Ok(piece)) => {
+                this.seen += piece.len() as u64;
+                if let Some(hasher) = &mut this.hasher {
+                    hasher.update(&piece);
+                }
+                match this.announced.filter(|announced| this.seen > *announced) {
+                    Some(announced) => {
+                        this.release();
+                        Some(Err(Error::truncated(format!("more data than the announced {announced} bytes"))))
+                    }
+                    None => Some(Ok(piece)),
+                }
+            }
+            Some(Err(lost)) => {
+                this.release();
+                Some(Err(lost.into()))
+            }
+            None => {
+                let end = this.verify();
+                this.release();
+                end.err().map(Err)
+            }
+        })
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// One thing that a driver does with a sink.
+enum Piece {
+    Data(Bytes),
+    /// The data is complete. Answered when the client has been told.
+    End(oneshot::Sender<Result<()>>),
+}
+
+/// A driver's end of a transfer to the client.
+struct ClientSink {
+    pieces: mpsc::Sender<Piece>,
+    reason: Arc<OnceLock<Error>>,
+}
+
+impl SinkBody for ClientSink {
+    fn write(&mut self, piece: Bytes) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move { self.pieces.send(Piece::Data(piece)).await.map_err(|_| gone()) })
+    }
+
+    fn finish(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move {
+            let (told, answer) = oneshot::channel();
+            self.pieces.send(Piece::End(told)).await.map_err(|_| gone())?;
+            answer.await.unwrap_or_else(|_| Err(gone()))
+        })
+    }
+
+    fn abort(self: Box<Self>, reason: Error) {
+        // The closed channel is what the body notices; the reason is there before.
+        let _ = self.reason.set(reason);
+    }
+}
+
+/// The body's end of a transfer to the client.
+struct Outgoing {
+    packed: BoxStream<'static, Result<Bytes>>,
+    told: Arc<Mutex<Option<oneshot::Sender<Result<()>>>>>,
+    frames: Option<Frames>,
+}
+
+impl Outgoing {
+    fn new(
+        pieces: mpsc::Receiver<Piece>,
+        reason: Arc<OnceLock<Error>>,
+        encoding: Option<Encoding>,
+        frames: Option<Frames>,
+    ) -> Self {
+        let told = Arc::new(Mutex::new(None));
+        let state = (pieces, reason, told.clone());
+        let plain = futures::stream::try_unfold(state, async |(mut pieces, reason, told)| {
+            match pieces.recv().await {
+                Some(Piece::Data(piece)) => Ok(Some((piece, (pieces, reason, told)))),
+                Some(Piece::End(answer)) => {
+                    *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+                    Ok(None)
+                }
+                None => Err(reason
+                    .get()
+                    .cloned()
+                    .unwrap_or_else(|| Error::truncated("the driver did not finish its data"))),
+            }
+        });
+        // A driver that finishes an empty file in a format is asked for a file in that format.
+        let packed = codec::pack(encoding, plain).even_if_empty().boxed();
+        Self { packed, told, frames }
+    }
+
+    fn tell(&self, result: Result<()>) {
+        if let Some(told) = self.told.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = told.send(result);
+        }
+    }
+}
+
+/// A transfer to a URL; the connection is made with the first byte.
+struct UrlSink {
+    http: Http,
+    request: Request,
+    upload: Option<Upload>,
+}
+
+impl SinkBody for UrlSink {
+    fn write(&mut self, piece: Bytes) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            if self.upload.is_none() {
+                self.upload = Some(self.http.put(&self.request).await?);
+            }
+            match &mut self.upload {
+                Some(upload) => Ok(upload.send(piece).await?),
+                None => Err(gone()),
+            }
+        })
+    }
+
+    fn finish(mut self: Box<Self>) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move {
+            let upload = match self.upload.take() {
+                Some(upload) => upload,
+                None => self.http.put(&self.request).await?,
+            };
+            Ok(upload.finish().await?)
+        })
+    }
+
+    // Dropping the upload cuts the request, which no server takes for a whole one.
+    fn abort(self: Box<Self>, _: Error) {}
+}
+
+/// Removes a handle that was not used when its stream goes.
+struct Registration {
+    resources: Arc<Resources>,
+    uuid: Uuid,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let waiting = self.resources.lock().remove(&self.uuid);
+        drop(waiting);
+    }
+}
+
+/// Answers a `Stream` of kind `resource`.
+pub(crate) fn open(
+    shared: &Arc<Shared>,
+    node: &Node,
+    encoding: Option<Encoding>,
+    length: Option<u64>,
+    metadata: &MetadataMap,
+    frames: Streaming<StreamRequest>,
+) -> Result<Response<BoxStream<'static, Result<StreamResponse, Status>>>> {
+    let uuid = Uuid::new_v4();
+    let name = encoding.map(|encoding| encoding.name().to_owned());
+    let handle = Handle::ClientStream { uuid, x_jmp_content_encoding: name.clone() };
+    let accepted = name.unwrap_or_default();
+    let value =
+        |text: &str| AsciiMetadataValue::try_from(text).map_err(|error| Error::internal(error.to_string()));
+    // Only clients of ours announce digests, but they need not say so before.
+    let hashed = !metadata
+        .get("user-agent")
+        .and_then(|agent| agent.to_str().ok())
+        .is_some_and(|agent| agent.starts_with("grpc-python/"));
+
+    let (taken, when_taken) = oneshot::channel();
+    {
+        let mut waiting = node.resources.lock();
+        if waiting.len() >= MAX_WAITING {
+            let text = format!("{MAX_WAITING} resources of {} wait for a call that uses them", node.name());
+            return Err(Error::busy(text));
+        }
+        waiting.insert(uuid, Waiting { wire: Wire::new(frames, length, hashed), taken });
+    }
+    let body = Body {
+        state: State::Waiting(when_taken),
+        ended: shared.ended.clone(),
+        _registration: Registration { resources: node.resources.clone(), uuid },
+        _counted: Counted::new(&shared.streams),
+    };
+    let frames = futures::stream::unfold(Box::new(body), async |mut body| {
+        let frame = body.next().await?;
+        Some((frame, body))
+    });
+    let mut response = Response::new(frames.boxed());
+    response.metadata_mut().insert("resource", value(&handle.to_json())?);
+    // Always there, if empty: without it, clients pack and unpack themselves.
+    response.metadata_mut().insert("x_jmp_accept_encoding", value(&accepted)?);
+    Ok(response)
+}
+
+/// The response of a resource's stream.
+struct Body {
+    state: State,
+    ended: CancellationToken,
+    _registration: Registration,
+    _counted: Counted,
+}
+
+enum State {
+    Waiting(oneshot::Receiver<Taken>),
+    Reading(oneshot::Receiver<Frames>),
+    Writing(Box<Outgoing>),
+    /// Our direction has ended; the client's, perhaps not.
+    Draining(Option<Frames>),
+    Over,
+}
+
+impl Body {
+    async fn next(&mut self) -> Option<Result<StreamResponse, Status>> {
+        loop {
+            let ended_token = self.ended.clone();
+            let step = tokio::select! {
+                biased;
+                step = self.step() => step,
+                () = ended_token.cancelled() => {
+                    self.state = State::Over;
+                    Step::Frame(Err(ended()))
+                }
+            };
+            match step {
+                Step::Again => {}
+                Step::Frame(frame) => return Some(frame),
+                Step::Over => return None,
+            }
+        }
+    }
+
+    async fn step(&mut self) -> Step {
+        match &mut self.state {
+            State::Waiting(taken) => {
+                self.state = match taken.await {
+                    Ok(Taken::Reading(back)) => State::Reading(back),
+                    Ok(Taken::Writing(outgoing)) => State::Writing(outgoing),
+                    // Taken by a call that then failed to open it.
+                    Err(_) => State::Over,
+                };
+                Step::Again
+            }
+            State::Reading(back) => {
+                let frames = back.await.ok();
+                self.state = State::Draining(frames);
+                Step::Frame(Ok(frames::goaway()))
+            }
+            State::Writing(outgoing) => match outgoing.packed.next().await {
+                Some(Ok(mut piece)) => {
+                    debug_assert!(piece.len() <= CHUNK, "the packer makes pieces of that size at most");
+                    Step::Frame(Ok(frames::data(piece.split_to(piece.len()))))
+                }
+                Some(Err(error)) => {
+                    outgoing.tell(Err(error.clone()));
+                    self.state = State::Over;
+                    Step::Frame(Err(status::legacy(&error)))
+                }
+                None => {
+                    outgoing.tell(Ok(()));
+                    self.state = State::Draining(outgoing.frames.take());
+                    Step::Frame(Ok(frames::goaway()))
+                }
+            },
+            State::Draining(frames) => {
+                // What the client still sends is of no use, but it must not be stuck with it.
+                if let Some(frames) = frames {
+                    while let Ok(Some(_)) = frames.chunk().await {}
+                }
+                sleep(GRACE).await;
+                self.state = State::Over;
+                Step::Over
+            }
+            State::Over => Step::Over,
+        }
+    }
+}
+
+enum Step {
+    Again,
+    Frame(Result<StreamResponse, Status>),
+    Over,
+}

@@ -1,0 +1,116 @@
+//! `jumpstarter.v1.RouterService` inside a session: byte streams of drivers, and resources.
+//!
+//! Which of them is said by the request's metadata key `request`, as JSON. The response's headers go out as soon as the
+//! driver has opened its side, because clients wait for them before they send anything; a driver that cannot open its
+//! side fails the call. Streams are never behind the gate.
+
+use std::sync::Arc;
+
+use futures::{StreamExt as _, stream::BoxStream};
+use jumpstarter_core::{Error, ErrorKind, Result, describe::Kind, dispatch::Payload};
+use jumpstarter_protocol::v1::{StreamRequest, StreamResponse, router_service_server::RouterService};
+use jumpstarter_transport::{
+    codec::{Encoding, UnknownEncoding},
+    frames::{self, FrameReader, Role},
+};
+use serde::Deserialize;
+use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
+
+use crate::{
+    byte_stream::{Event, Style, pump},
+    calls::{self, Failure, Operation},
+    resources,
+    session::Shared,
+};
+
+/// What the metadata key `request` holds. Unknown fields are for others.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum Opening {
+    Driver {
+        uuid: String,
+        method: String,
+    },
+    Resource {
+        uuid: String,
+        #[serde(default)]
+        x_jmp_content_encoding: Option<String>,
+        /// Ours: how many bytes the client will send, as they are on the wire.
+        #[serde(default)]
+        length: Option<u64>,
+    },
+}
+
+fn opening(metadata: &MetadataMap) -> Result<Opening> {
+    // Upstream answers UNKNOWN to all of these, like to any other exception.
+    let wrong = |text: String| Error::new(ErrorKind::Device, text);
+    // Python's servers let the last of several win.
+    let Some(value) = metadata.get_all("request").iter().last() else {
+        return Err(wrong(
+            "the metadata key `request` is missing; send {\"kind\":\"driver\",\"uuid\":…,\"method\":…}"
+                .to_owned(),
+        ));
+    };
+    serde_json::from_slice(value.as_encoded_bytes())
+        .map_err(|error| wrong(format!("the metadata key `request` cannot be understood: {error}")))
+}
+
+/// The service behind every way in.
+pub(crate) struct Router {
+    shared: Arc<Shared>,
+}
+
+impl Router {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    async fn driver(
+        &self,
+        uuid: &str,
+        method: &str,
+        frames: Streaming<StreamRequest>,
+    ) -> Result<Response<BoxStream<'static, Result<StreamResponse, Status>>>, Failure> {
+        let node = calls::instance(&self.shared, uuid)?;
+        let (provided, index) = calls::method(node, method, Kind::Bytes)?;
+        let framing = provided.interface.methods[index].framing;
+        let payload = Payload::Values(Vec::new());
+        let (reply, operation) = Operation::run(&self.shared, node, provided, index, payload).await?;
+        let io = operation.bytes(reply)?;
+        let input = FrameReader::new(frames, Role::Server);
+        let events = pump(&self.shared, io, input, Style { framing, half_close: true });
+        let frames = events.map(|event| {
+            Ok(match event? {
+                Event::Data(chunk) => frames::data(chunk),
+                Event::End => frames::goaway(),
+            })
+        });
+        Ok(Response::new(frames.boxed()))
+    }
+}
+
+#[tonic::async_trait]
+impl RouterService for Router {
+    type StreamStream = BoxStream<'static, Result<StreamResponse, Status>>;
+
+    async fn stream(
+        &self,
+        request: Request<Streaming<StreamRequest>>,
+    ) -> Result<Response<Self::StreamStream>, Status> {
+        let (metadata, _, frames) = request.into_parts();
+        let opening = opening(&metadata).map_err(|error| Failure::from(error).legacy())?;
+        let response = match opening {
+            Opening::Driver { uuid, method } => self.driver(&uuid, &method, frames).await,
+            Opening::Resource { uuid, x_jmp_content_encoding, length } => {
+                let encoding = x_jmp_content_encoding.map(|name| name.parse::<Encoding>()).transpose();
+                let open = |encoding: Result<Option<Encoding>, UnknownEncoding>| {
+                    let node = calls::instance(&self.shared, &uuid)?;
+                    let encoding = encoding.map_err(Error::from)?;
+                    resources::open(&self.shared, node, encoding, length, &metadata, frames)
+                };
+                open(encoding).map_err(Failure::from)
+            }
+        };
+        response.map_err(Failure::legacy)
+    }
+}
