@@ -1,0 +1,28 @@
+//! Bytes between Jumpstarter's processes: gRPC servers and channels on unix sockets, TCP, TLS and tunnels, the framing of
+//! byte streams, compression, and statuses. Knows HTTP/2 and gRPC; has never heard of drivers, leases or commands.
+//!
+//! | Module | Responsibility |
+//! |---|---|
+//! | [`server`] | a service on any connection; windows, limits, bounded shutdown |
+//! | [`connect`] | channels; the `JUMPSTARTER_HOST` contract; what "insecure" means |
+//! | [`authority`] | clients whose `:authority` is a path |
+//! | [`socket`] | private directories for unix sockets |
+//! | [`frames`] | what the frames of `RouterService.Stream` mean: data, end, loss |
+//! | [`status`] | errors as gRPC statuses, and back: the only place |
+//! | [`codec`] | streaming compression |
+//! | [`presigned`] | transfers that the exporter does by itself over HTTP |
+//!
+//! Failures are [`jumpstarter_core::Error`], where the caller can be told, and [`frames::Lost`] for a stream.
+
+#![forbid(unsafe_code)]
+
+pub mod authority;
+mod body;
+pub mod codec;
+pub mod connect;
+pub mod frames;
+pub mod presigned;
+pub mod server;
+pub mod socket;
+pub mod status;
+mod tls;
