@@ -1,0 +1,28 @@
+//! From an exporter file to open drivers that clients can use.
+//!
+//! ```text
+//! file ──► check (every problem, no hardware) ──► plan ──► open ──► session ──► listeners, hooks
+//! ```
+//!
+//! | Module | Responsibility |
+//! |---|---|
+//! | [`registry`] | which drivers this program has, under which names |
+//! | [`plan`] | a file checked against the registry: what would be opened |
+//! | [`open`] | a plan turned into a tree of open drivers |
+//! | [`hook`] | scripts before and after a lease |
+//! | [`local`] | a session on a private socket, for one person |
+//! | [`standalone`] | a session on a TCP port, with hooks, until it is told to stop |
+//!
+//! This crate has never heard of any driver: it is handed a [`Registry`]. Leases come with the controller.
+
+#![forbid(unsafe_code)]
+
+pub mod hook;
+pub mod local;
+pub mod open;
+pub mod plan;
+pub mod registry;
+pub mod standalone;
+
+pub use plan::{Plan, check};
+pub use registry::Registry;

@@ -1,0 +1,261 @@
+//! An exporter file checked against the drivers of this program. Nothing here touches hardware.
+
+use std::collections::BTreeMap;
+
+use jumpstarter_core::{
+    config::{
+        self, DriverInstance, DriverNode, ExporterFile, Isolation, LogLevel, NodeKind, Problem, Problems, References, Subject,
+        nearest, tree::NODE_KEYS,
+    },
+    describe::Interface,
+    driver::{DriverFactory, Need, Prepared},
+};
+use uuid::Uuid;
+
+use crate::Registry;
+
+/// What a file asks for, ready to be opened.
+pub struct Plan {
+    /// The file.
+    pub file: ExporterFile,
+    /// The entries of `export`, in order.
+    pub nodes: Vec<Planned>,
+    /// What each `ref` stands for.
+    pub references: References,
+    /// What the author should know although the file works.
+    pub warnings: Problems,
+}
+
+/// One node of the tree.
+pub struct Planned {
+    /// Its name among its siblings.
+    pub name: String,
+    /// Names from the root with dots between them.
+    pub names: String,
+    /// Where it is in the file.
+    pub path: String,
+    /// Help text of its command.
+    pub description: Option<String>,
+    /// What it is.
+    pub kind: PlannedKind,
+}
+
+/// What a node is.
+pub enum PlannedKind {
+    /// A driver with its configuration read.
+    Driver {
+        /// The driver.
+        driver: Box<dyn Prepared>,
+        /// A fixed identity, if the file gives one.
+        uuid: Option<Uuid>,
+        /// Labels from the file.
+        labels: BTreeMap<String, String>,
+        /// Help texts of methods.
+        methods_description: BTreeMap<String, String>,
+        /// The least important records that clients get.
+        log_level: LogLevel,
+        /// Children that the file names.
+        children: Vec<Planned>,
+    },
+    /// A group.
+    Composite(Vec<Planned>),
+    /// Another name for another node.
+    Proxy,
+}
+
+/// Reads and checks a file: everything that is wrong with it, or a plan.
+///
+/// `name` stands in messages; `environment` looks up a variable.
+pub fn check(
+    name: &str,
+    text: &str,
+    registry: &Registry,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<Plan, Problems> {
+    let config::Reading { file, source, mut problems } = config::exporter::read(name, text, environment);
+    let Some(file) = file else { return Err(problems) };
+    let mut checker = Checker { registry, file: &file, problems: Problems::new() };
+    let nodes: Vec<_> = file.export.values().filter_map(|node| checker.node(node)).collect();
+    let mut found = checker.problems;
+    let makes = |node: &DriverNode, child: &str| makes(registry, node, child);
+    let references = match config::references::resolve(&file, &makes) {
+        Ok(references) => references,
+        Err(unresolved) => {
+            found.append(unresolved);
+            References::default()
+        }
+    };
+    found.attach(&source);
+    problems.append(found);
+    if problems.has_errors() {
+        return Err(problems);
+    }
+    Ok(Plan { file, nodes, references, warnings: problems })
+}
+
+fn makes(registry: &Registry, node: &DriverNode, child: &str) -> bool {
+    let NodeKind::Driver(instance) = &node.kind else { return false };
+    let Some(factory) = registry.get(&instance.driver.value) else { return true };
+    factory.children().iter().any(|spec| spec.need == Need::Made && spec.name == child)
+}
+
+struct Checker<'a> {
+    registry: &'a Registry,
+    file: &'a ExporterFile,
+    problems: Problems,
+}
+
+impl Checker<'_> {
+    fn node(&mut self, node: &DriverNode) -> Option<Planned> {
+        let kind = match &node.kind {
+            NodeKind::Driver(instance) => self.driver(node, instance)?,
+            NodeKind::Composite { children } => {
+                PlannedKind::Composite(children.values().filter_map(|child| self.node(child)).collect())
+            }
+            NodeKind::Proxy { .. } => PlannedKind::Proxy,
+            NodeKind::Broken { children } => {
+                // Reported already; its children may still have something to say.
+                for child in children.values() {
+                    self.node(child);
+                }
+                return None;
+            }
+        };
+        Some(Planned {
+            name: node.name.clone(),
+            names: node.names.clone(),
+            path: node.path.clone(),
+            description: node.description.clone().filter(|text| !text.is_empty()),
+            kind,
+        })
+    }
+
+    fn driver(&mut self, node: &DriverNode, instance: &DriverInstance) -> Option<PlannedKind> {
+        let children: Vec<_> = instance.children.values().filter_map(|child| self.node(child)).collect();
+        if instance.isolation == Isolation::Process {
+            let problem = Problem::error("`isolation: process` is not available in this version");
+            self.problems.push(problem.at(node).path(&node.path).help("leave it out: the driver then runs in the exporter's process"));
+        }
+        let Some(factory) = self.registry.get(&instance.driver.value) else {
+            self.unknown(node, instance);
+            return None;
+        };
+        self.children(node, instance, factory);
+        let type_name = factory.spec().type_name;
+        let subject = Subject::new(format!("the configuration of driver `{type_name}`"), &node.path)
+            .inside("config")
+            .place(instance.config_span)
+            .outer_keys(NODE_KEYS);
+        let driver = match factory.prepare(&instance.config, &subject) {
+            Ok(driver) => driver,
+            Err(problems) => {
+                self.problems.append(problems);
+                return None;
+            }
+        };
+        Some(PlannedKind::Driver {
+            driver,
+            uuid: instance.common.uuid,
+            labels: instance.common.labels.clone().into_iter().collect(),
+            methods_description: instance.methods_description.clone().into_iter().collect(),
+            log_level: instance.common.log_level,
+            children,
+        })
+    }
+
+    fn unknown(&mut self, node: &DriverNode, instance: &DriverInstance) {
+        let wanted = instance.driver.value.as_str();
+        let problem = Problem::error(format!("unknown driver type `{wanted}`")).at(instance.driver.span).path(&node.path);
+        let help = match nearest(wanted, self.registry.names()) {
+            _ if wanted.ends_with(".Proxy") => "write `ref: NAME` without `type` to give a device another name".to_owned(),
+            Some(near) => format!("did you mean `{near}`?"),
+            None => {
+                let mut known: Vec<_> = self.registry.iter().map(|driver| driver.spec().type_name).collect();
+                known.sort_unstable();
+                format!("this program has: {}", known.join(", "))
+            }
+        };
+        self.problems.push(problem.help(help));
+    }
+
+    /// Children that are missing, superfluous, or of the wrong kind.
+    fn children(&mut self, node: &DriverNode, instance: &DriverInstance, factory: &'static dyn DriverFactory) {
+        let type_name = factory.spec().type_name;
+        let specs = factory.children();
+        let open_ended = specs.iter().any(|spec| spec.need == Need::Rest);
+        for spec in specs {
+            let given = std::iter::once(&spec.name).chain(spec.also).find_map(|name| instance.children.get(*name));
+            match (spec.need, given) {
+                (Need::Required, None) => {
+                    let problem = Problem::error(format!("driver `{type_name}` needs a child `{}`", spec.name));
+                    let help = spec.interface.map_or_else(String::new, |interface| self.providers(interface));
+                    self.problems.push(problem.at(instance.driver.span).path(&node.path).help(help));
+                }
+                (Need::Made, Some(child)) => {
+                    let problem = Problem::error(format!("driver `{type_name}` makes its child `{}` itself", spec.name));
+                    self.problems.push(problem.at(child).path(&child.path).help("remove it from the file"));
+                }
+                (_, Some(child)) => {
+                    if let Some(interface) = spec.interface {
+                        self.right_kind(type_name, child, interface);
+                    }
+                }
+                _ => {}
+            }
+        }
+        if open_ended {
+            return;
+        }
+        let named = |name: &str| specs.iter().any(|spec| spec.name == name || spec.also.contains(&name));
+        for child in instance.children.values().filter(|child| !named(&child.name)) {
+            let known: Vec<_> = specs.iter().filter(|spec| spec.need != Need::Made).map(|spec| spec.name).collect();
+            let problem = Problem::error(format!("driver `{type_name}` takes no child `{}`", child.name));
+            let help = match (nearest(&child.name, known.iter().copied()), known.is_empty()) {
+                (Some(near), _) => format!("did you mean `{near}`?"),
+                (None, true) => "it has no children; put the device next to it, not below it".to_owned(),
+                (None, false) => format!("its children: {}", known.join(", ")),
+            };
+            self.problems.push(problem.at(child).path(&child.path).help(help));
+        }
+    }
+
+    fn right_kind(&mut self, parent: &str, child: &DriverNode, wanted: &'static Interface) {
+        let Some(provided) = self.provided_by(child, 0) else { return };
+        if provided.iter().any(|interface| interface.full_service() == wanted.full_service()) {
+            return;
+        }
+        let name = &child.name;
+        let provides = match provided.as_slice() {
+            [] => "nothing".to_owned(),
+            some => some.iter().map(|interface| interface.name).collect::<Vec<_>>().join(", "),
+        };
+        let problem = Problem::error(format!("child `{name}` of driver `{parent}` must provide {}", wanted.name));
+        let place = match &child.kind {
+            NodeKind::Driver(instance) => instance.driver.span,
+            NodeKind::Proxy { target } => target.span,
+            _ => child.key_span,
+        };
+        let problem = problem.at(place).path(&child.path).label(format!("provides {provides}"));
+        let help = self.providers(wanted);
+        self.problems.push(problem.help(help));
+    }
+
+    /// What a child provides, references followed; `None` when that is unknown (and reported elsewhere).
+    fn provided_by(&self, node: &DriverNode, hops: usize) -> Option<Vec<&'static Interface>> {
+        match &node.kind {
+            NodeKind::Driver(instance) => Some(self.registry.get(&instance.driver.value)?.spec().provides.to_vec()),
+            NodeKind::Composite { .. } => Some(Vec::new()),
+            NodeKind::Proxy { target } if hops < 64 => self.provided_by(self.file.node(&target.value)?, hops + 1),
+            _ => None,
+        }
+    }
+
+    fn providers(&self, interface: &Interface) -> String {
+        let names = self.registry.providing(interface);
+        if names.is_empty() {
+            format!("no driver of this program provides {}", interface.name)
+        } else {
+            format!("drivers that provide {}: {}", interface.name, names.join(", "))
+        }
+    }
+}
