@@ -1,0 +1,476 @@
+//! The driver nodes below `export`.
+//!
+//! What a node is follows from the keys that are there (`type`, `ref`, `children`), and then that
+//! form is read strictly. A node with a mistake stays in the tree as [`NodeKind::Broken`], so that
+//! everything else can be checked and no second complaint follows from the first.
+
+use indexmap::IndexMap;
+
+use super::common::{COMMON_KEYS, CommonConfig, Isolation};
+use super::decode::decode;
+use super::document::{Entry, Map, Node, Value};
+use super::problem::{Problem, Problems};
+use super::source::{Span, Spanned};
+use super::subject::Subject;
+use super::suggest::{did_you_mean, nearest, quoted};
+use super::wording;
+
+/// The keys of a driver node.
+pub const NODE_KEYS: &[&str] =
+    &["type", "config", "children", "ref", "description", "methods_description", "isolation"];
+
+/// Longest name of a driver, in characters.
+pub const MAX_NAME: usize = 100;
+
+/// Most drivers of a file.
+pub const MAX_DRIVERS: usize = 5_000;
+
+/// One entry of `export` or of `children`.
+#[derive(Clone, Debug)]
+pub struct DriverNode {
+    /// Its name among its siblings.
+    pub name: String,
+    /// Names from the root with dots between them: `board.console`, the form that `ref` takes.
+    pub names: String,
+    /// Where it is in the file: `export.board.children.console`.
+    pub path: String,
+    /// Where its name stands.
+    pub key_span: Span,
+    /// Where its value stands.
+    pub span: Span,
+    /// Help text of its command.
+    pub description: Option<String>,
+    /// What it is.
+    pub kind: NodeKind,
+}
+
+/// What a node is.
+#[derive(Clone, Debug)]
+pub enum NodeKind {
+    /// `type: …`
+    Driver(Box<DriverInstance>),
+    /// `children: …` alone: the built-in composite.
+    Composite {
+        /// In the order of the file.
+        children: IndexMap<String, DriverNode>,
+    },
+    /// `ref: …`: another name for another node.
+    Proxy {
+        /// Dotted names from the root.
+        target: Spanned<String>,
+    },
+    /// Wrong, and reported already. Occurs only together with an error.
+    Broken {
+        /// What could be read of its children.
+        children: IndexMap<String, DriverNode>,
+    },
+}
+
+/// A node with a `type`.
+#[derive(Clone, Debug)]
+pub struct DriverInstance {
+    /// A driver's name or an alias of it, such as upstream's class path.
+    pub driver: Spanned<String>,
+    /// The driver's own configuration: always a mapping, empty when `config` is absent or empty.
+    pub config: Node,
+    /// Where the key `config` stands; the node's name when there is none.
+    pub config_span: Span,
+    /// What `config` says about every kind of driver.
+    pub common: CommonConfig,
+    /// In the order of the file.
+    pub children: IndexMap<String, DriverNode>,
+    /// Help texts of methods, by name.
+    pub methods_description: IndexMap<String, String>,
+    /// Where it runs.
+    pub isolation: Isolation,
+}
+
+impl DriverNode {
+    /// The children that the file names. A proxy has none of its own.
+    pub fn children(&self) -> impl Iterator<Item = &DriverNode> {
+        self.child_map().into_iter().flat_map(IndexMap::values)
+    }
+
+    /// The child of that name.
+    pub fn child(&self, name: &str) -> Option<&DriverNode> {
+        self.child_map()?.get(name)
+    }
+
+    fn child_map(&self) -> Option<&IndexMap<String, DriverNode>> {
+        match &self.kind {
+            NodeKind::Driver(driver) => Some(&driver.children),
+            NodeKind::Composite { children } | NodeKind::Broken { children } => Some(children),
+            NodeKind::Proxy { .. } => None,
+        }
+    }
+
+    /// An error at this node: its name is underlined, its path given.
+    pub fn problem(&self, message: impl Into<String>) -> Problem {
+        Problem::error(message).at(self.key_span).path(&self.path)
+    }
+}
+
+impl DriverInstance {
+    /// How messages speak of this driver's configuration. `path` is the node's.
+    pub fn config_subject(&self, path: &str) -> Subject {
+        Subject::new(format!("the configuration of driver {}", quoted(&self.driver)), path)
+            .inside("config")
+            .place(self.config_span)
+            .outer_keys(NODE_KEYS)
+    }
+
+    /// An error about the driver's type: the word behind `type:` is underlined. `path` is the node's.
+    pub fn type_problem(&self, path: &str, message: impl Into<String>) -> Problem {
+        Problem::error(message).at(self.driver.span).path(path)
+    }
+}
+
+/// All nodes, parents before their children, in the order of the file.
+pub fn walk(roots: &IndexMap<String, DriverNode>) -> impl Iterator<Item = &DriverNode> {
+    let mut waiting: Vec<&DriverNode> = roots.values().rev().collect();
+    std::iter::from_fn(move || {
+        let node = waiting.pop()?;
+        let first = waiting.len();
+        waiting.extend(node.children());
+        waiting[first..].reverse();
+        Some(node)
+    })
+}
+
+/// Reads a mapping of names to driver nodes.
+pub(super) fn read_nodes(
+    entry: &Entry,
+    path: &str,
+    names: &str,
+    problems: &mut Problems,
+    read: &mut usize,
+) -> IndexMap<String, DriverNode> {
+    let Some(map) = entry.value.as_map() else {
+        let what = wording::describe(&entry.value, None);
+        problems.push(
+            Problem::error(format!(
+                "{} must be a mapping of names to drivers, but it is {what}",
+                quoted(&entry.key)
+            ))
+            .at(entry.place())
+            .path(path)
+            .help(format!("write `{0}: {{}}` for none, or `{0}:` with an indented `name:` below", entry.key)),
+        );
+        return IndexMap::new();
+    };
+    map.iter()
+        .filter_map(|child| {
+            *read += 1;
+            if *read > MAX_DRIVERS {
+                // Once is enough; the others would say the same.
+                if *read == MAX_DRIVERS + 1 {
+                    problems.push(
+                        Problem::error("too many drivers")
+                            .at(child.key_span)
+                            .path(path)
+                            .help(format!("a file may hold {MAX_DRIVERS} of them")),
+                    );
+                }
+                return None;
+            }
+            let blank = child.key.trim().is_empty() || child.key.chars().any(char::is_control);
+            if blank || child.key.chars().nth(MAX_NAME).is_some() {
+                problems.push(
+                    Problem::error(format!("{} is no name for a driver", quoted(&child.key)))
+                        .at(child.key_span)
+                        .path(path)
+                        .help(format!("use letters, digits, `-` and `_`, {MAX_NAME} of them at most")),
+                );
+                return None;
+            }
+            let names = if names.is_empty() { child.key.clone() } else { format!("{names}.{}", child.key) };
+            Some((
+                child.key.clone(),
+                read_node(child, format!("{path}.{}", child.key), names, problems, read),
+            ))
+        })
+        .collect()
+}
+
+fn read_node(
+    entry: &Entry,
+    path: String,
+    names: String,
+    problems: &mut Problems,
+    read: &mut usize,
+) -> DriverNode {
+    let mut reader = NodeReader { entry, path: &path, names: &names, problems: Problems::new(), read };
+    let (description, kind) = reader.read();
+    let found = reader.problems;
+    // With an error of its own (its children answer for themselves) a node is not to be opened.
+    problems.append(found);
+    DriverNode {
+        name: entry.key.clone(),
+        key_span: entry.key_span,
+        span: entry.value.span,
+        path,
+        names,
+        description,
+        kind,
+    }
+}
+
+struct NodeReader<'a> {
+    entry: &'a Entry,
+    path: &'a str,
+    names: &'a str,
+    problems: Problems,
+    /// How many nodes of the file were read so far.
+    read: &'a mut usize,
+}
+
+impl NodeReader<'_> {
+    fn read(&mut self) -> (Option<String>, NodeKind) {
+        let Some(map) = self.entry.value.as_map() else {
+            let what = wording::describe(&self.entry.value, None);
+            let problem = Problem::error(format!(
+                "{} must be a mapping, but it is {what}",
+                quoted(&self.entry.key)
+            ))
+            .help(
+                "write `type:` with the name of a driver, `ref:` with another entry's name, or `children:`",
+            );
+            self.problems.push(problem.at(self.entry.place()).path(self.path));
+            return (None, NodeKind::Broken { children: IndexMap::new() });
+        };
+        let children = match map.entry("children") {
+            Some(entry) => {
+                let mut of_children = Problems::new();
+                let path = format!("{}.children", self.path);
+                let children = read_nodes(entry, &path, self.names, &mut of_children, self.read);
+                // A mapping of the wrong shape is this node's mistake; the rest is its children's.
+                let own = entry.value.as_map().is_none();
+                if own {
+                    self.problems.append(of_children);
+                    return self.rest(map, children, Problems::new());
+                }
+                return self.rest(map, children, of_children);
+            }
+            None => IndexMap::new(),
+        };
+        self.rest(map, children, Problems::new())
+    }
+
+    /// Everything but the children, whose problems come along so that they do not count as this
+    /// node's.
+    fn rest(
+        &mut self,
+        map: &Map,
+        children: IndexMap<String, DriverNode>,
+        of_children: Problems,
+    ) -> (Option<String>, NodeKind) {
+        self.unknown_keys(map);
+        let description =
+            map.entry("description").and_then(|entry| self.part::<Option<String>>(entry).flatten());
+        let form = self.form(map);
+        let kind = match form {
+            Some(Form::Driver(entry)) => self.driver(map, entry),
+            Some(Form::Composite) => Some(NodeKind::Composite { children: IndexMap::new() }),
+            Some(Form::Proxy(entry)) => self.proxy(entry),
+            None => None,
+        };
+        let sound = !self.problems.has_errors();
+        self.problems.append(of_children);
+        let kind = match kind.filter(|_| sound) {
+            Some(NodeKind::Driver(mut driver)) => {
+                driver.children = children;
+                NodeKind::Driver(driver)
+            }
+            Some(NodeKind::Composite { .. }) => NodeKind::Composite { children },
+            Some(NodeKind::Proxy { target }) => NodeKind::Proxy { target },
+            _ => NodeKind::Broken { children },
+        };
+        (description, kind)
+    }
+
+    fn unknown_keys(&mut self, map: &Map) {
+        for entry in map.iter().filter(|entry| !NODE_KEYS.contains(&entry.key.as_str())) {
+            let help = match nearest(&entry.key, NODE_KEYS.iter().copied()) {
+                None if map.get("type").is_some() => {
+                    let of_driver = format!(
+                        "settings of the driver belong inside `config`, not next to `type`: `config: {{{}: …}}`",
+                        entry.key
+                    );
+                    Some(format!("{of_driver}\nknown keys here: {}", NODE_KEYS.join(", ")))
+                }
+                _ => did_you_mean(&entry.key, NODE_KEYS.iter().copied(), "known keys"),
+            };
+            let problem =
+                Problem::error(format!("unknown key {} in {}", quoted(&entry.key), quoted(&self.entry.key)))
+                    .at(entry.key_span)
+                    .context(self.entry.key_span)
+                    .path(self.path)
+                    .maybe_help(help);
+            self.problems.push(problem);
+        }
+    }
+
+    /// Decides by the keys that are there.
+    fn form<'m>(&mut self, map: &'m Map) -> Option<Form<'m>> {
+        let (driver, proxy, children) = (map.entry("type"), map.entry("ref"), map.entry("children"));
+        if let Some(proxy) = proxy {
+            if let Some(driver) = driver {
+                let (earlier, later) =
+                    if driver.key_span < proxy.key_span { (driver, proxy) } else { (proxy, driver) };
+                self.problems.push(
+                    Problem::error(format!("{} has both `type` and `ref`", quoted(&self.entry.key)))
+                        .at(later.key_span)
+                        .context(earlier.key_span)
+                        .path(self.path)
+                        .help("`type` is a driver of its own, `ref` another name for an existing one: remove one of them"),
+                );
+                return None;
+            }
+            for surplus in
+                map.iter().filter(|entry| entry.key != "ref" && NODE_KEYS.contains(&entry.key.as_str()))
+            {
+                // Null stands for "not given" in files that a program wrote.
+                if surplus.value.is_null() {
+                    continue;
+                }
+                let problem = Problem::error(format!("{} next to `ref` has no effect", quoted(&surplus.key)))
+                    .at(surplus.key_span)
+                    .context(self.entry.key_span)
+                    .path(self.path);
+                let target = proxy.value.as_str().map_or_else(|| "the entry it names".to_owned(), quoted);
+                self.problems.push(problem.help(format!("remove it, or write it at {target}")));
+            }
+            return Some(Form::Proxy(proxy));
+        }
+        if let Some(driver) = driver {
+            return Some(Form::Driver(driver));
+        }
+        let misspelt = |wanted: &[&str]| {
+            map.iter().any(|entry| {
+                !NODE_KEYS.contains(&entry.key.as_str())
+                    && nearest(&entry.key, NODE_KEYS.iter().copied())
+                        .is_some_and(|near| wanted.contains(&near))
+            })
+        };
+        // A misspelt `type` was reported; that it is missing would only repeat it.
+        if misspelt(&["type", "ref"]) || (children.is_none() && misspelt(&["children"])) {
+            return None;
+        }
+        for surplus in ["config", "methods_description", "isolation"] {
+            if let Some(entry) = map.entry(surplus).filter(|entry| !entry.value.is_null()) {
+                self.problems.push(
+                    Problem::error(format!("{} without `type`", quoted(surplus)))
+                        .at(entry.key_span)
+                        .context(self.entry.key_span)
+                        .path(self.path)
+                        .help("add `type:` with the name of a driver"),
+                );
+                return None;
+            }
+        }
+        if children.is_some() {
+            return Some(Form::Composite);
+        }
+        self.problems.push(
+            Problem::error(format!("{} says neither `type`, `ref` nor `children`", quoted(&self.entry.key)))
+                .at(self.entry.key_span)
+                .path(self.path)
+                .help(
+                    "add `type:` with the name of a driver, `ref:` with another entry's name, or `children:`",
+                ),
+        );
+        None
+    }
+
+    fn driver(&mut self, map: &Map, entry: &Entry) -> Option<NodeKind> {
+        let driver = self.word(entry, "the name of a driver");
+        let (config, config_span, common) = self.config(map);
+        let methods_description = map
+            .entry("methods_description")
+            .and_then(|entry| self.part::<Option<IndexMap<String, String>>>(entry).flatten())
+            .unwrap_or_default();
+        let isolation = map
+            .entry("isolation")
+            .and_then(|entry| self.part::<Option<Isolation>>(entry).flatten())
+            .unwrap_or_default();
+        Some(NodeKind::Driver(Box::new(DriverInstance {
+            driver: driver?,
+            config,
+            config_span,
+            common,
+            children: IndexMap::new(),
+            methods_description,
+            isolation,
+        })))
+    }
+
+    /// The driver's own configuration, and what every driver has.
+    fn config(&mut self, map: &Map) -> (Node, Span, CommonConfig) {
+        let Some(entry) = map.entry("config") else {
+            return (Node::empty_map(self.entry.key_span), self.entry.key_span, CommonConfig::default());
+        };
+        let empty = Node::empty_map(entry.key_span);
+        let mut own = match &entry.value.value {
+            Value::Null => return (empty, entry.key_span, CommonConfig::default()),
+            Value::Map(map) => map.clone(),
+            _ => {
+                let what = wording::describe(&entry.value, None);
+                self.problems.push(
+                    Problem::error(format!("`config` must be a mapping, but it is {what}"))
+                        .at(entry.place())
+                        .path(format!("{}.config", self.path))
+                        .help("write `config: {key: value}`, or one indented `key: value` per line"),
+                );
+                return (empty, entry.key_span, CommonConfig::default());
+            }
+        };
+        let common = Map { entries: COMMON_KEYS.iter().filter_map(|key| own.take(key)).collect() };
+        let subject = Subject::new("`config`", self.path).inside("config").place(entry.key_span);
+        let common = match decode::<CommonConfig>(&Node::new(Value::Map(common), entry.value.span), &subject)
+        {
+            Ok(common) => common,
+            Err(problems) => {
+                self.problems.append(problems);
+                CommonConfig::default()
+            }
+        };
+        (Node::new(Value::Map(own), entry.value.span), entry.key_span, common)
+    }
+
+    fn proxy(&mut self, entry: &Entry) -> Option<NodeKind> {
+        let target = self.word(entry, "the name of another entry, such as `board.power`")?;
+        Some(NodeKind::Proxy { target })
+    }
+
+    /// A word that must not be empty.
+    fn word(&mut self, entry: &Entry, expected: &str) -> Option<Spanned<String>> {
+        if let Some(text) = entry.value.as_str().filter(|text| !text.trim().is_empty()) {
+            return Some(Spanned { value: text.trim().to_owned(), span: entry.value.span });
+        }
+        let what = if entry.value.as_str().is_some() {
+            "empty".to_owned()
+        } else {
+            wording::describe(&entry.value, None)
+        };
+        self.problems.push(
+            Problem::error(format!("{} must be {expected}, but it is {what}", quoted(&entry.key)))
+                .at(entry.place())
+                .path(format!("{}.{}", self.path, entry.key)),
+        );
+        None
+    }
+
+    /// Decodes the value of one key.
+    fn part<T: serde::de::DeserializeOwned>(&mut self, entry: &Entry) -> Option<T> {
+        let subject =
+            Subject::new(quoted(&entry.key), format!("{}.{}", self.path, entry.key)).place(entry.key_span);
+        decode(&entry.value, &subject).map_err(|problems| self.problems.append(problems)).ok()
+    }
+}
+
+/// What the keys of a node say that it is.
+enum Form<'a> {
+    Driver(&'a Entry),
+    Composite,
+    Proxy(&'a Entry),
+}

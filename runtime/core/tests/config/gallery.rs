@@ -1,0 +1,136 @@
+//! Every kind of mistake and every kind of good file, as snapshots.
+
+use insta::{assert_debug_snapshot, assert_snapshot, glob};
+use jumpstarter_core::config::references::resolve;
+use jumpstarter_core::config::tree::walk;
+use jumpstarter_core::config::{NodeKind, Problems, Severity, check_schema, decode, parse};
+
+use super::sample::{self, Machine, Serial};
+
+fn text_of(path: &std::path::Path) -> (String, String) {
+    let name = path.file_name().and_then(|name| name.to_str()).expect("a file with a name").to_owned();
+    (name, std::fs::read_to_string(path).expect("a readable file"))
+}
+
+#[test]
+fn every_bad_file_is_told_all_that_is_wrong_with_it() {
+    glob!("bad/*.yaml", |path| {
+        let (name, text) = text_of(path);
+        let (_, problems) = sample::problems(&name, &text);
+        assert!(problems.has_errors(), "{name} has no errors");
+        assert_snapshot!("bad", problems.render());
+    });
+}
+
+#[test]
+fn every_good_file_is_read_without_a_word() {
+    glob!("good/*.yaml", |path| {
+        let (name, text) = text_of(path);
+        let (file, problems) = sample::problems(&name, &text);
+        assert!(problems.is_empty(), "{problems}");
+        let file = file.expect("a file");
+        let references =
+            resolve(&file, &|_, child| child == "partition").expect("references that lead somewhere");
+        let mut view = Vec::new();
+        for node in walk(&file.export) {
+            let what = match &node.kind {
+                NodeKind::Driver(driver) => format!(
+                    "{} {} {:?} {:?} {:?}",
+                    *driver.driver,
+                    driver.config.to_json(),
+                    driver.common,
+                    driver.methods_description,
+                    driver.isolation
+                ),
+                NodeKind::Composite { .. } => "composite".to_owned(),
+                NodeKind::Proxy { .. } => format!("→ {:?}", references.targets[&node.names]),
+                NodeKind::Broken { .. } => panic!("a broken node in a good file"),
+            };
+            let place = format!("{}:{}", node.key_span.line, node.key_span.column);
+            view.push(format!("{} at {place}: {what} {:?}", node.path, node.description));
+        }
+        assert_debug_snapshot!(
+            "good",
+            (
+                view,
+                file.metadata,
+                file.endpoint,
+                file.token,
+                file.tls,
+                file.grpc_options,
+                (file.description, file.motd),
+                file.hooks,
+                file.failure_detection,
+                file.exit_on_lease_end,
+            )
+        );
+    });
+}
+
+/// What the schema and the type say about the `config` nodes of one file.
+fn verdicts(name: &str, text: &str) -> Vec<(String, Problems, Option<Problems>)> {
+    let (file, _) = sample::problems(name, text);
+    let Some(file) = file else { return Vec::new() };
+    walk(&file.export)
+        .filter_map(|node| {
+            let NodeKind::Driver(driver) = &node.kind else { return None };
+            let subject = driver.config_subject(&node.path);
+            let (schema, typed) = match driver.driver.as_str() {
+                "serial" => (schemars::schema_for!(Serial), decode::<Serial>(&driver.config, &subject).err()),
+                "machine" => {
+                    (schemars::schema_for!(Machine), decode::<Machine>(&driver.config, &subject).err())
+                }
+                _ => return None,
+            };
+            Some((node.path.clone(), check_schema(&schema.into(), &driver.config, &subject), typed))
+        })
+        .collect()
+}
+
+#[test]
+fn schema_and_type_agree_about_every_configuration_of_the_gallery() {
+    let mut compared = 0;
+    glob!("*/*.yaml", |path| {
+        let (name, text) = text_of(path);
+        for (node, by_schema, by_type) in verdicts(&name, &text) {
+            compared += 1;
+            let Some(by_type) = by_type else {
+                assert!(by_schema.is_empty(), "{name} {node}: only the schema objects: {by_schema}");
+                continue;
+            };
+            // The type stops at the first missing key of a mapping; all else, both must name.
+            for problem in &by_type {
+                let same = by_schema
+                    .iter()
+                    .any(|other| (other.span(), other.message()) == (problem.span(), problem.message()));
+                let near = by_schema.iter().any(|other| other.span() == problem.span());
+                assert!(same || near, "{name} {node}: only the type objects: {problem}\n{by_schema}");
+            }
+            assert!(by_schema.has_errors(), "{name} {node}: the schema has no objection to\n{by_type}");
+        }
+    });
+    assert!(compared > 15, "only {compared} configurations were compared");
+}
+
+#[test]
+fn every_problem_of_the_gallery_has_a_place_and_most_say_what_to_write() {
+    let (mut all, mut helped) = (0, 0);
+    glob!("bad/*.yaml", |path| {
+        let (name, text) = text_of(path);
+        let (_, problems) = sample::problems(&name, &text);
+        for problem in &problems {
+            let span = problem.span().unwrap_or_else(|| panic!("{name}: no place for {problem}"));
+            let source = parse(&name, &text).source;
+            assert_eq!(
+                (span.line, span.column),
+                (source.span_at(span.start, 0).line, source.span_at(span.start, 0).column),
+                "{name}: line and column do not belong to the offset of {problem}"
+            );
+            assert_eq!(problem.severity(), Severity::Error);
+            assert_eq!(problem.file(), Some(name.as_str()));
+            all += 1;
+            helped += usize::from(problem.help_text().is_some());
+        }
+    });
+    assert!(helped * 10 >= all * 7, "only {helped} of {all} problems say what to write");
+}

@@ -1,0 +1,8 @@
+//! The configuration reader against files of every kind.
+
+mod decoding;
+mod gallery;
+mod pitfalls;
+mod rendering;
+mod robustness;
+mod sample;
