@@ -95,6 +95,16 @@ fn known_imports() -> &'static BTreeMap<String, Import> {
     })
 }
 
+/// Whether interfaces may import this file without bringing it along.
+pub(crate) fn is_known_import(name: &str) -> bool {
+    known_imports().contains_key(name)
+}
+
+/// Those files, serialized.
+pub(crate) fn known_files() -> impl Iterator<Item = Bytes> {
+    known_imports().values().map(|import| import.bytes.clone())
+}
+
 /// These files and everything they import, each after its own imports.
 pub(crate) fn imports_of(names: &[String]) -> Result<Vec<Bytes>> {
     fn visit(name: &str, done: &mut BTreeSet<String>, out: &mut Vec<Bytes>) -> Result<()> {

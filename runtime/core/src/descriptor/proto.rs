@@ -239,6 +239,10 @@ pub mod path {
     pub const ENUM: i32 = 5;
     /// `FileDescriptorProto.service`
     pub const SERVICE: i32 = 6;
+    /// `DescriptorProto.nested_type`
+    pub const NESTED_MESSAGE: i32 = 3;
+    /// `DescriptorProto.enum_type`
+    pub const NESTED_ENUM: i32 = 4;
     /// `DescriptorProto.field`, `EnumDescriptorProto.value` and `ServiceDescriptorProto.method`
     pub const MEMBER: i32 = 2;
 }
