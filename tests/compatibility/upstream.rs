@@ -6,12 +6,12 @@
 use std::sync::Arc;
 
 use futures::FutureExt;
+use jumpstarter_tests::exporter::{Exporter, Program, config, status};
 use jumpstarter_tests::helpers::{Helper, free_address};
 use jumpstarter_tests::message::Tree;
 use jumpstarter_tests::python::{Python, python};
 use jumpstarter_tests::recording::{Recording, Side};
 use jumpstarter_tests::replay::{Address, Allowed, Deviation, Replay};
-use jumpstarter_tests::upstream::{Exporter, config, status};
 
 fn recording(name: &str) -> Recording {
     Recording::load(name).expect("a recording")
@@ -65,7 +65,7 @@ async fn recordings_of_a_local_session_replay_without_a_difference() {
     let port = greeter.address.rsplit(':').next().unwrap_or_default();
     let config =
         config("exporter.yaml", &[("port: 18080", &format!("port: {port}"))]).expect("a configuration");
-    let exporter = Exporter::local(&python, &config).await.expect("an exporter");
+    let exporter = Exporter::local(&Program::Upstream(python), &config).await.expect("an exporter");
     let mut failed = Vec::new();
     for name in ONE_SESSION {
         let replay = Replay::of(recording(name)).replacing("127.0.0.1:18081", &web.address);
@@ -126,7 +126,7 @@ fn output_is(messages: &[Tree], wanted: &str) -> Result<(), String> {
 async fn log_lines_replay_without_a_difference() {
     let Some(python) = python() else { return };
     let config = config("exporter.yaml", &[]).expect("a configuration");
-    let exporter = Exporter::local(&python, &config).await.expect("an exporter");
+    let exporter = Exporter::local(&Program::Upstream(python), &config).await.expect("an exporter");
     Replay::of(recording("raw_log_stream")).run(&exporter.address).await.unwrap_or_else(|d| panic!("{d}"));
     exporter.stop().await.expect("an orderly end");
 }
@@ -135,7 +135,7 @@ async fn log_lines_replay_without_a_difference() {
 async fn two_readers_share_the_log_lines() {
     let Some(python) = python() else { return };
     let config = config("exporter.yaml", &[]).expect("a configuration");
-    let exporter = Exporter::local(&python, &config).await.expect("an exporter");
+    let exporter = Exporter::local(&Program::Upstream(python), &config).await.expect("an exporter");
     let by_chance = "one queue for all readers (pitfalls G3)";
     Replay::of(recording("raw_log_stream_two_readers"))
         .allowing([Allowed::always(by_chance, Deviation::Shared { streams: &[3, 5] })])
@@ -171,7 +171,9 @@ async fn standalone(python: &Python, name: &str, passphrase: Option<&str>) -> (E
     let recording = recording(name);
     let address = free_address().await.expect("an address");
     let config = config(&recording.exporter_config, &[]).expect("a configuration");
-    let exporter = Exporter::standalone(python, &config, &address, passphrase).await.expect("an exporter");
+    let exporter = Exporter::standalone(&Program::Upstream(python.clone()), &config, &address, passphrase)
+        .await
+        .expect("an exporter");
     let replay =
         Replay::of(recording).replacing("127.0.0.1:18090", &address).replacing("127.0.0.1:18091", &address);
     (exporter, replay)

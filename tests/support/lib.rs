@@ -7,13 +7,17 @@
 //! | [`http2`] | one HTTP/2 connection with nothing hidden |
 //! | [`replay`] | a recording replayed as the client, against a live exporter |
 //! | [`scripted`] | a recording replayed as the exporter, for a client under test |
-//! | [`python`], [`upstream`] | the unmodified Python implementation: its environment, its exporter, its clients |
+//! | [`python`] | the environment with the unmodified Python implementation |
+//! | [`exporter`] | exporters as processes, its and ours |
+//! | [`client`] | its clients: commands, scripts, and recorded scenarios repeated |
 //! | [`helpers`] | servers that recorded scenarios talk to on the side |
 
 #![forbid(unsafe_code)]
 
 pub mod bindings;
+pub mod client;
 pub mod compare;
+pub mod exporter;
 pub mod helpers;
 pub mod http2;
 pub mod message;
@@ -22,4 +26,3 @@ pub mod recording;
 pub mod replay;
 pub mod report;
 pub mod scripted;
-pub mod upstream;

@@ -160,7 +160,7 @@ impl Python {
         command
     }
 
-    fn variables(&self) -> [(&'static str, String); 5] {
+    fn variables(&self) -> [(&'static str, String); 6] {
         let path = std::env::var("PATH").unwrap_or_default();
         [
             ("PATH", format!("{}:{path}", self.folder.join("venv/bin").display())),
@@ -169,12 +169,14 @@ impl Python {
             ("JMP_DRIVERS_ALLOW", "UNSAFE".to_owned()),
             ("PYTHONUNBUFFERED", "1".to_owned()),
             ("NO_COLOR", "1".to_owned()),
+            // Its progress bars fold to this width, also where nobody looks.
+            ("COLUMNS", "500".to_owned()),
         ]
     }
 }
 
 /// Variables of a surrounding session that must not leak into a test.
-const FOREIGN: [&str; 9] = [
+pub const FOREIGN: [&str; 9] = [
     "JUMPSTARTER_HOST",
     "JMP_CLIENT_CONFIG",
     "JMP_EXPORTER",

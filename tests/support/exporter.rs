@@ -1,10 +1,10 @@
-//! The unmodified Python exporter and clients as processes.
+//! Exporters and clients as processes: the unmodified Python ones, and ours, which take the same command lines.
 
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::http2::{Arrived, Connection, Role};
 use crate::message::{Direction, Tree};
-use crate::python::{Python, scripts};
+use crate::python::{FOREIGN, Python, scripts};
 use crate::recording::folder;
 use crate::replay::{Action, Address};
 
@@ -26,6 +26,36 @@ const START: Duration = Duration::from_secs(60);
 
 /// What a process has written, for reports of failures: the last lines.
 type Tail = Arc<Mutex<VecDeque<String>>>;
+
+/// Whose programs are run.
+#[derive(Debug, Clone)]
+pub enum Program {
+    /// The existing implementation.
+    Upstream(Python),
+    /// A `jmp` of ours, with the `j` beside it.
+    Ours(PathBuf),
+}
+
+impl Program {
+    fn process(&self, name: &str) -> Command {
+        match self {
+            Self::Upstream(python) => python.process(name),
+            Self::Ours(jmp) => {
+                let mut command = Command::new(jmp.with_file_name(name));
+                command.kill_on_drop(true).env("NO_COLOR", "1");
+                for variable in FOREIGN {
+                    command.env_remove(variable);
+                }
+                if let (Some(folder), Some(path)) = (jmp.parent(), std::env::var_os("PATH")) {
+                    // Hooks and commands find the `j` that belongs to this exporter.
+                    let folders = std::iter::once(folder.to_owned()).chain(std::env::split_paths(&path));
+                    command.envs(std::env::join_paths(folders).ok().map(|path| ("PATH", path)));
+                }
+                command
+            }
+        }
+    }
+}
 
 /// A running exporter. Dropping it kills it.
 pub struct Exporter {
@@ -87,9 +117,9 @@ fn prepare(config: &str) -> io::Result<Prepared> {
 impl Exporter {
     /// A local session of the exporter with this configuration (YAML text), on a unix socket: what `jmp shell` gives to
     /// its commands.
-    pub async fn local(python: &Python, config: &str) -> io::Result<Self> {
+    pub async fn local(program: &Program, config: &str) -> io::Result<Self> {
         let prepared = prepare(config)?;
-        let mut command = python.process("jmp");
+        let mut command = program.process("jmp");
         command.args(["shell", "--exporter-config"]).arg(&prepared.config);
         command.args(["--", "sh", "-c", "echo \"listening: $JUMPSTARTER_HOST\"; exec cat >/dev/null"]);
         Self::announced(command, prepared).await
@@ -126,13 +156,13 @@ impl Exporter {
     /// A standalone exporter in clear text at `address` (`127.0.0.1:port`), with or without a passphrase. Returns when it
     /// is ready for calls.
     pub async fn standalone(
-        python: &Python,
+        program: &Program,
         config: &str,
         address: &str,
         passphrase: Option<&str>,
     ) -> io::Result<Self> {
         let prepared = prepare(config)?;
-        let mut command = python.process("jmp");
+        let mut command = program.process("jmp");
         command.args(["run", "--exporter-config"]).arg(&prepared.config);
         command.args(["--tls-grpc-listener", address, "--tls-grpc-insecure"]);
         if let Some(passphrase) = passphrase {
@@ -203,7 +233,7 @@ impl Exporter {
 
 async fn did_not_start(tail: &Tail) -> io::Error {
     let said = tail.lock().await.iter().cloned().collect::<Vec<_>>().join("\n");
-    io::Error::other(format!("the Python exporter did not start; it wrote:\n{said}"))
+    io::Error::other(format!("the exporter did not start; it wrote:\n{said}"))
 }
 
 async fn follow(
@@ -260,19 +290,6 @@ pub async fn status(address: &Address, passphrase: Option<&str>) -> Option<Strin
             }
             Arrived::Headers(_) => {}
             _ => return None,
-        }
-    }
-}
-
-/// Runs a Python client to its end: a program of the environment with arguments, using the exporter at `host`.
-pub async fn client(python: &Python, host: &str, program: &str, arguments: &[&str]) -> io::Result<Output> {
-    let mut command = python.process(program);
-    command.args(arguments).env("JUMPSTARTER_HOST", host);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    match timeout(Duration::from_secs(120), command.output()).await {
-        Ok(output) => output,
-        Err(_) => {
-            Err(io::Error::new(io::ErrorKind::TimedOut, format!("{program} {arguments:?} did not end")))
         }
     }
 }
