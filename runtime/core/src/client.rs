@@ -45,16 +45,20 @@ impl Target {
         Sending::new(&interface.methods[method], language)
     }
 
-    /// Makes the call and turns the answer into the method's type.
-    pub async fn call<R: Outcome>(&self, interface: &'static Interface, method: usize, sending: Sending) -> Result<R> {
-        let reply = match self {
+    /// Makes the call.
+    pub async fn reply(&self, interface: &'static Interface, method: usize, sending: Sending) -> Result<Reply> {
+        match self {
             Self::Local(dispatch) => {
                 let (payload, attached) = sending.finish()?;
-                dispatch.call(method, Args::new(payload, Call::default()).with_attached(attached)).await?
+                dispatch.call(method, Args::new(payload, Call::default()).with_attached(attached)).await
             }
-            Self::Remote(remote) => remote.call(interface, method, sending).await?,
-        };
-        R::from_reply(reply)
+            Self::Remote(remote) => remote.call(interface, method, sending).await,
+        }
+    }
+
+    /// Makes the call and turns the answer into the method's type.
+    pub async fn call<R: Outcome>(&self, interface: &'static Interface, method: usize, sending: Sending) -> Result<R> {
+        self.reply(interface, method, sending).await.and_then(R::from_reply)
     }
 }
 

@@ -191,6 +191,14 @@ pub struct Field {
     pub doc: &'static str,
 }
 
+impl Field {
+    /// Whether a message without this field is incomplete: there is no default, and the type has no value that means
+    /// "not sent".
+    pub fn required(&self) -> bool {
+        self.default.is_none() && matches!(self.ty, Type::Format(_) | Type::Enum(_) | Type::Message(_))
+    }
+}
+
 /// A `#[message]` enum.
 #[derive(Debug)]
 pub struct EnumSpec {
@@ -251,6 +259,7 @@ impl Type {
 }
 
 /// Refuses, at compile time, two provided interfaces that share a method of upstream's calls.
+#[track_caller]
 pub const fn assert_no_shared_names(interfaces: &[&Interface]) {
     let mut a = 0;
     while a < interfaces.len() {
@@ -274,7 +283,7 @@ pub const fn assert_no_shared_names(interfaces: &[&Interface]) {
     }
 }
 
-const fn same(a: &str, b: &str) -> bool {
+pub(crate) const fn same(a: &str, b: &str) -> bool {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     if a.len() != b.len() {
         return false;

@@ -214,6 +214,11 @@ impl<T: Wire> Argument for T {
             }
             return Ok(argument);
         }
+        if default.is_none()
+            && let Some(default) = reader.method.params.get(index).and_then(|param| param.default)
+        {
+            return T::from_value(default(), Reading::ARGUMENT).map_err(|e| reader.bad(index, &e));
+        }
         match (default, &reader.payload) {
             (Some(default), _) => Ok(default()),
             // proto3 leaves out zero values; a parameter with a default has presence, so absent means absent there.
@@ -438,22 +443,67 @@ impl Outcome for Io {
 pub trait Returned {
     /// What is inside.
     type Value;
+
+    /// As a result, whatever alias the author used.
+    fn into_result(self) -> Result<Self::Value>;
+
+    /// The other way.
+    fn from_result(result: Result<Self::Value>) -> Self;
 }
 
 impl<T> Returned for Result<T> {
     type Value = T;
+
+    fn into_result(self) -> Result<T> {
+        self
+    }
+
+    fn from_result(result: Result<T>) -> Self {
+        result
+    }
+}
+
+/// What `#[rest]` may stand before.
+#[diagnostic::on_unimplemented(
+    message = "`#[rest]` collects what is left: make it the last parameter, a `Vec<…>`",
+    label = "not a `Vec` of a wire type"
+)]
+pub trait Rest: Sized {
+    /// True; asking for it is what checks the type.
+    const REST: bool = true;
+
+    /// Takes every further argument.
+    fn take(reader: &mut Reader, index: usize) -> Result<Self>;
+
+    /// Puts every further argument among what is sent.
+    fn put(self, sending: &mut Sending, index: usize);
+}
+
+impl<T: Wire> Rest for Vec<T> {
+    fn take(reader: &mut Reader, index: usize) -> Result<Self> {
+        reader.rest(index)
+    }
+
+    fn put(self, sending: &mut Sending, index: usize) {
+        sending.rest(index, self);
+    }
 }
 
 /// Erases a method call.
+pub fn calling(call: impl Future<Output = Result<Reply>> + Send + 'static) -> Calling {
+    Box::pin(call)
+}
+
+/// Erases a method call whose result is not a [`Reply`] yet.
 pub fn reply<R: Outcome>(call: impl Future<Output = Result<R>> + Send + 'static) -> Calling {
     Box::pin(call.map(|result| result.map(Outcome::into_reply)))
 }
 
 /// Erases a call of a method that blocks: it runs on the blocking pool.
-pub fn blocking<R: Outcome>(call: impl FnOnce() -> Result<R> + Send + 'static) -> Calling {
+pub fn blocking(call: impl FnOnce() -> Result<Reply> + Send + 'static) -> Calling {
     Box::pin(async move {
         match tokio::task::spawn_blocking(call).await {
-            Ok(result) => result.map(Outcome::into_reply),
+            Ok(result) => result,
             Err(stopped) => match stopped.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
                 Err(_) => Err(Error::cancelled("the exporter is shutting down")),

@@ -172,7 +172,8 @@ impl<T: Hostable> DriverFactory for Factory<T> {
     }
 
     fn prepare(&self, config: &config::Node, subject: &config::Subject) -> Result<Box<dyn Prepared>, config::Problems> {
-        Ok(Box::new(Ready::<T>(config::decode(config, subject)?)))
+        let schema = self.config_schema().to_value();
+        Ok(Box::new(Ready::<T>(config::decode_checked(config, &schema, subject)?)))
     }
 }
 
@@ -183,6 +184,7 @@ impl<T: Hostable> Prepared for Ready<T> {
         Box::pin(async move {
             let mut cx = Open::new(node, children);
             let driver = Arc::new(T::open(self.0, &mut cx).await?);
+            cx.check_made()?;
             Ok(cx.instance(&driver))
         })
     }
@@ -215,9 +217,11 @@ impl<C: ChildSet> Open<C> {
         Self { node, logger: None, children, made: Vec::new(), types: PhantomData }
     }
 
-    /// Clients of the children, as the driver declared them.
+    /// Clients of the children, as the driver declared them. Children that it makes itself are made before.
     pub fn children(&mut self) -> Result<C> {
-        C::take(&self.children).map_err(|e| e.context(&self.node.path))
+        let mut children = self.children.clone();
+        children.0.extend(self.made.iter().cloned());
+        C::take(&children).map_err(|e| e.context(&self.node.path))
     }
 
     /// Makes a child of its own, which the exporter file does not mention.
@@ -234,6 +238,19 @@ impl<C: ChildSet> Open<C> {
         let instance = Open::<NoChildren>::new(node, Children::default()).instance(&driver);
         self.made.push((name.to_owned(), Arc::new(instance)));
         driver
+    }
+
+    /// The tree that was announced without opening hardware has to be the tree that there is.
+    fn check_made(&self) -> Result<()> {
+        let promised = C::SPECS.iter().filter(|spec| spec.need == Need::Made);
+        let mut missing = promised.filter(|spec| !self.made.iter().any(|(name, _)| name == spec.name));
+        match missing.next() {
+            Some(spec) => Err(Error::internal(format!(
+                "{}: the driver declares that it makes the child `{}`, but did not",
+                self.node.path, spec.name
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// Where the driver stands in the tree, for messages.

@@ -23,7 +23,6 @@
 pub mod call;
 pub mod client;
 pub mod command;
-#[path = "config_stub.rs"]
 pub mod config;
 pub mod describe;
 pub mod descriptor;
@@ -31,6 +30,8 @@ pub mod dispatch;
 pub mod driver;
 pub mod dynamic;
 pub mod error;
+#[doc(hidden)]
+pub mod generated;
 pub mod instance;
 pub mod io;
 pub mod log;

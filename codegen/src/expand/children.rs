@@ -1,0 +1,52 @@
+//! `#[children]`.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned as _;
+
+use super::{ask, texts};
+use crate::model::{Child, Children, Form};
+
+/// The struct again, and what it wants.
+pub(crate) fn children(set: &Children) -> TokenStream {
+    let rt = set.root.rt();
+    let Children { attrs, vis, ident, children, .. } = set;
+    let fields = children.iter().map(|Child { attrs, vis, ident, ty, .. }| quote!(#(#attrs)* #vis #ident: #ty));
+    let specs = children.iter().map(|child| spec(child, &rt));
+    let taken = children.iter().map(|child| {
+        let Child { ident, ty, name, also, form, .. } = child;
+        if *form == Form::Rest {
+            return quote_spanned!(ty.span()=> #ident: #rt::rest(children, Self::SPECS));
+        }
+        let asked = ask(ty, &quote!(#rt::Child));
+        quote!(#ident: #asked::take(children, &[#name #(, #also)*])?)
+    });
+    quote! {
+        #(#attrs)*
+        #vis struct #ident {
+            #(#fields),*
+        }
+
+        #[automatically_derived]
+        impl #rt::ChildSet for #ident {
+            const SPECS: &'static [#rt::ChildSpec] = &[#(#specs),*];
+
+            fn take(children: &#rt::Children) -> #rt::Result<Self> {
+                ::core::result::Result::Ok(Self { #(#taken),* })
+            }
+        }
+    }
+}
+
+fn spec(child: &Child, rt: &TokenStream) -> TokenStream {
+    let Child { name, also, form, ty, doc, .. } = child;
+    let also = texts(also);
+    let asked = ask(ty, &quote!(#rt::Child));
+    let interface = quote!(::core::option::Option::Some(#asked::INTERFACE));
+    let (interface, need) = match form {
+        Form::Configured => (interface, quote!(#asked::NEED)),
+        Form::Made => (interface, quote!(#rt::Need::Made)),
+        Form::Rest => (quote!(::core::option::Option::None), quote!(#rt::Need::Rest)),
+    };
+    quote!(#rt::ChildSpec { name: #name, also: #also, interface: #interface, need: #need, doc: #doc })
+}

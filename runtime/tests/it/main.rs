@@ -1,0 +1,6 @@
+//! What generated code does at run time.
+
+#![allow(dead_code, unreachable_pub, missing_docs)]
+
+mod sample;
+mod both_languages;
