@@ -5,3 +5,4 @@
 mod itself;
 mod recordings;
 mod upstream;
+mod values;

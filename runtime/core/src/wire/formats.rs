@@ -153,22 +153,33 @@ impl FromStr for Delay {
         }
         let words = || WireError::new(format!("expected a length of time such as `2s`, `500ms`, `1h 30m` or `PT2S`, got {text:?}"));
         let span: jiff::Span = text.parse().map_err(|_| words())?;
-        let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| words())?;
+        // A calendar is not at hand: a year has 365 days and a month 30, as upstream reads and writes them.
+        let calendar = i64::from(span.get_years()) * 365 + i64::from(span.get_months()) * 30;
+        let duration = span
+            .try_years(0)
+            .and_then(|span| span.try_months(0))
+            .and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()))
+            .map_err(|_| words())?;
+        let duration = jiff::SignedDuration::from_hours(calendar * 24).checked_add(duration).ok_or_else(words)?;
         Duration::try_from(duration).map(Self).map_err(|_| words())
     }
 }
 
-/// As upstream prints a time span: ISO 8601 with days, for example `P1DT3.000005S`.
+/// As upstream prints a time span: ISO 8601 with years of 365 days and days, for example `P1DT3.000005S`.
 impl fmt::Display for Delay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let total = self.0.as_secs();
-        let (days, hours, minutes, seconds) = (total / 86_400, total / 3600 % 24, total / 60 % 60, total % 60);
+        let (years, days) = (total / 86_400 / 365, total / 86_400 % 365);
+        let (hours, minutes, seconds) = (total / 3600 % 24, total / 60 % 60, total % 60);
         f.write_str("P")?;
+        if years > 0 {
+            write!(f, "{years}Y")?;
+        }
         if days > 0 {
             write!(f, "{days}D")?;
         }
         let micros = self.0.subsec_micros();
-        if days > 0 && total % 86_400 == 0 && micros == 0 {
+        if total > 0 && total % 86_400 == 0 && micros == 0 {
             return Ok(());
         }
         f.write_str("T")?;

@@ -61,7 +61,8 @@ macro_rules! integer {
             #[allow(clippy::cast_precision_loss, clippy::cast_lossless)]
             fn to_value(&self) -> Result<Value, WireError> {
                 let number = *self as f64;
-                if number.abs() > EXACT {
+                // Compared before the conversion: 2^53 + 1 is rounded to 2^53 by it.
+                if i128::from(*self).unsigned_abs() > EXACT as u128 {
                     return Err(WireError::new(format!("{self} is beyond 2^53 and would lose digits on this path")));
                 }
                 Ok(value::number(number))
