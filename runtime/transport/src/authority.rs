@@ -47,6 +47,8 @@ enum State {
     Drain(BytesMut),
     /// Out of the way.
     Aside,
+    /// The client's compression and ours have parted; everything that could be handed on was.
+    Failed(String),
 }
 
 #[derive(Debug)]
@@ -130,6 +132,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for AuthorityAdapter<S> {
         loop {
             match &mut this.state {
                 State::Aside => return Pin::new(&mut this.inner).poll_read(cx, buf),
+                State::Failed(reason) => {
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, reason.clone())));
+                }
                 State::Drain(rest) => {
                     give(rest, usize::MAX, buf);
                     if rest.is_empty() {
@@ -140,7 +145,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for AuthorityAdapter<S> {
                     }
                 }
                 State::Active(active) => {
-                    match active.fill(buf)? {
+                    let next = match active.fill(buf) {
+                        Ok(next) => next,
+                        Err(error) => {
+                            // What came before the error has to be read before the error is.
+                            this.state = State::Failed(error.to_string());
+                            if buf.filled().len() > before {
+                                return Poll::Ready(Ok(()));
+                            }
+                            continue;
+                        }
+                    };
+                    match next {
                         Next::Full => return Poll::Ready(Ok(())),
                         Next::Aside => {
                             let rest = std::mem::take(&mut active.input);

@@ -8,6 +8,7 @@
 //! | [`authority`] | clients whose `:authority` is a path |
 //! | [`socket`] | private directories for unix sockets |
 //! | [`frames`] | what the frames of `RouterService.Stream` mean: data, end, loss |
+//! | [`stream`] | a call of `RouterService.Stream`, which cannot end by accident |
 //! | [`status`] | errors as gRPC statuses, and back: the only place |
 //! | [`codec`] | streaming compression |
 //! | [`presigned`] | transfers that the exporter does by itself over HTTP |
@@ -25,4 +26,5 @@ pub mod presigned;
 pub mod server;
 pub mod socket;
 pub mod status;
+pub mod stream;
 mod tls;
