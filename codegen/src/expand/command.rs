@@ -47,12 +47,14 @@ fn command(i: usize, method: &Method, client: &syn::Type, rt: &TokenStream) -> T
     });
     let taken = dispatch::arguments(method, rt, &quote!(&#client::COMMANDS[#i].method), |_| None);
     let name = &method.ident;
+    let replaces = method.replaces;
     let params = method.params.iter().map(|param| &param.ident);
     let answer = dispatch::answer(method, rt, &quote!(#it.#name(#(#params),*).await));
     quote! {
         #rt::Command {
             method: #described,
             options: &[#(#options),*],
+            replaces: #replaces,
             run: |#target, #args| {
                 #rt::calling(async move {
                     #taken

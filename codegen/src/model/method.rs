@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Keys of `#[export(…)]`.
-const EXPORT: &[&str] = &["name", "params", "framing"];
+const EXPORT: &[&str] = &["name", "params", "framing", "replaces"];
 /// Keys of `#[exclusive(…)]`.
 const EXCLUSIVE: &[&str] = &["busy"];
 /// Keys of `#[arg(…)]`.
@@ -31,6 +31,8 @@ pub(crate) struct Method {
     pub(crate) rpc: String,
     /// Name in upstream's calls.
     pub(crate) export: String,
+    /// Whether a command takes the place of a method of its interface.
+    pub(crate) replaces: bool,
     /// Earlier names: of the gRPC method, and in upstream's calls.
     pub(crate) renamed_from: Vec<(String, String)>,
     /// Whether it is a `fn`, not an `async fn`.
@@ -132,7 +134,7 @@ impl Method {
         let export = ours.keys("export", "`#[export(…)]`", EXPORT, errors);
         forbid_cfg(attrs, errors);
         let doc = doc_of(attrs);
-        let mut export = Export::read(export, errors);
+        let mut export = Export::read(export, owner, errors);
 
         let attributes_failed = errors.len() - before;
         receiver(sig, errors);
@@ -163,6 +165,7 @@ impl Method {
             doc,
             rpc: camel(&name),
             export: name,
+            replaces: export.replaces,
             renamed_from: renamed_from.iter().map(|old| (camel(&old.value()), old.value())).collect(),
             blocking: sig.asyncness.is_none(),
             messages: export.messages,
@@ -182,15 +185,16 @@ impl Method {
 /// `#[export(…)]`.
 struct Export {
     name: Option<String>,
+    replaces: bool,
     params: Vec<LitStr>,
     params_given: bool,
     messages: bool,
 }
 
 impl Export {
-    fn read(keys: Option<Keys>, errors: &mut Errors) -> Self {
+    fn read(keys: Option<Keys>, owner: Owner, errors: &mut Errors) -> Self {
         let Some(mut keys) = keys else {
-            return Self { name: None, params: Vec::new(), params_given: false, messages: false };
+            return Self { name: None, replaces: false, params: Vec::new(), params_given: false, messages: false };
         };
         let params = keys.texts("params", errors);
         let messages = match keys.text("framing", errors) {
@@ -204,8 +208,15 @@ impl Export {
                 }
             },
         };
-        let name = keys.text("name", errors).map(|name| name.value());
-        Self { name, params_given: !params.is_empty(), params, messages }
+        let mut name = keys.text("name", errors).map(|name| name.value());
+        let replaces = keys.text("replaces", errors);
+        if let Some(replaced) = &replaces {
+            if owner == Owner::Interface {
+                errors.at(replaced, "only a command can take the place of a method: write `name`");
+            }
+            name = Some(replaced.value());
+        }
+        Self { name, replaces: replaces.is_some(), params_given: !params.is_empty(), params, messages }
     }
 }
 

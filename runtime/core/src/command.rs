@@ -19,6 +19,8 @@ pub struct Command {
     pub method: Method,
     /// How each parameter is written, in the order of the parameters.
     pub options: &'static [CommandOption],
+    /// Whether it takes the place of the interface's method of the same name on a command line.
+    pub replaces: bool,
     /// Runs it on a client of the interface.
     pub run: fn(Target, Args) -> Calling,
 }

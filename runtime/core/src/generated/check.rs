@@ -71,14 +71,14 @@ pub const fn must_not_follow_default(ty: Type, message: &'static str) -> Option<
     None
 }
 
-/// Refuses commands that are named like a method of the interface.
+/// Refuses commands that are named like a method of the interface without saying that they replace it.
 #[track_caller]
 pub const fn new_commands(interface: &Interface, commands: &[Command]) {
     let mut i = 0;
     while i < commands.len() {
         let mut j = 0;
         while j < interface.methods.len() {
-            if same(commands[i].method.export, interface.methods[j].export) {
+            if !commands[i].replaces && same(commands[i].method.export, interface.methods[j].export) {
                 panic!("{}", commands[i].method.export);
             }
             j += 1;

@@ -1,0 +1,125 @@
+//! The wires of the console: output for everybody who listens, input for whatever runs on the board.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use jumpstarter::{Io, task::spawn};
+use tokio::sync::{broadcast, mpsc};
+
+/// How much of the output since power-on a new listener still gets.
+const SCROLLBACK: usize = 64 * 1024;
+
+/// How many pieces a listener may fall behind before it loses some, as on a real line without flow control.
+const BACKLOG: usize = 256;
+
+/// How many pieces of input wait for the machine.
+const INPUT: usize = 32;
+
+/// Both directions of the console.
+#[derive(Debug)]
+pub(crate) struct Console {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    scrollback: VecDeque<u8>,
+    output: broadcast::Sender<Bytes>,
+    /// Present while something runs that reads.
+    input: Option<mpsc::Sender<Bytes>>,
+}
+
+impl Default for Console {
+    fn default() -> Self {
+        let output = broadcast::Sender::new(BACKLOG);
+        Self { state: Mutex::new(State { scrollback: VecDeque::new(), output, input: None }) }
+    }
+}
+
+impl Console {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // The state is consistent after every statement: a panic elsewhere does not spoil it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends text out.
+    pub(crate) fn print(&self, text: impl Into<String>) {
+        let piece = Bytes::from(text.into());
+        let mut state = self.state();
+        state.scrollback.extend(&piece[..]);
+        let surplus = state.scrollback.len().saturating_sub(SCROLLBACK);
+        state.scrollback.drain(..surplus);
+        // Without a listener there is nobody to send to.
+        let _ = state.output.send(piece);
+    }
+
+    /// The board starts: what was printed before is forgotten, and input is taken from now on.
+    pub(crate) fn power_on(&self) -> mpsc::Receiver<Bytes> {
+        let (sender, receiver) = mpsc::channel(INPUT);
+        let mut state = self.state();
+        state.scrollback.clear();
+        state.input = Some(sender);
+        receiver
+    }
+
+    /// The board stops: input is lost from now on.
+    pub(crate) fn power_off(&self) {
+        self.state().input = None;
+    }
+
+    /// Connects one more listener. It first gets what was printed since power-on.
+    pub(crate) fn connect(self: &std::sync::Arc<Self>) -> Io {
+        let (near, far) = Io::pair();
+        let (mut reader, mut writer) = far.split();
+        let (before, mut output) = {
+            // Taken together, so that no line is missing or doubled between the two.
+            let state = self.state();
+            (Bytes::from_iter(state.scrollback.iter().copied()), state.output.subscribe())
+        };
+        // Told when the caller is gone; a caller that only finished its input keeps its output.
+        let gone = std::sync::Arc::new(tokio::sync::Notify::new());
+        let cut = gone.clone();
+        spawn(async move {
+            if !before.is_empty() && writer.send(before).await.is_err() {
+                return;
+            }
+            loop {
+                let piece = tokio::select! {
+                    piece = output.recv() => piece,
+                    () = gone.notified() => return,
+                };
+                let piece = match piece {
+                    Ok(piece) => piece,
+                    Err(broadcast::error::RecvError::Lagged(pieces)) => {
+                        Bytes::from(format!("\r\n[console: {pieces} pieces of output lost]\r\n"))
+                    }
+                    Err(broadcast::error::RecvError::Closed) => break,
+                };
+                if writer.send(piece).await.is_err() {
+                    return;
+                }
+            }
+            let _ = writer.finish().await;
+        });
+        let console = self.clone();
+        spawn(async move {
+            loop {
+                match reader.recv().await {
+                    Ok(Some(piece)) => {
+                        let input = console.state().input.clone();
+                        if let Some(input) = input {
+                            // A machine that stops while we wait loses the input, as a real one does.
+                            let _ = input.send(piece).await;
+                        }
+                    }
+                    Ok(None) => return,
+                    Err(_) => return cut.notify_one(),
+                }
+            }
+        });
+        near
+    }
+}

@@ -1,0 +1,43 @@
+//! Every interface that drivers of this project provide, with its types and the commands its client adds.
+//!
+//! Light on purpose: no hardware, no sockets. A driver crate depends on this one for the vocabulary; a test or script
+//! that only calls devices needs nothing else either.
+//!
+//! | Module | Interfaces |
+//! |---|---|
+//! | [`power`] | [`Power`]: supply on, off, measure |
+//! | [`serial`] | [`Serial`]: a console |
+//! | [`network`] | [`Network`], [`NetworkAddress`]: byte streams and messages to somewhere else |
+//! | [`storage`] | [`StorageMux`], [`StorageMuxFlasher`], [`Flasher`]: media and images |
+//! | [`gpio`] | [`DigitalOutput`], [`DigitalInput`]: single lines |
+
+#![forbid(unsafe_code)]
+
+pub mod gpio;
+pub mod network;
+pub mod power;
+pub mod serial;
+pub mod storage;
+
+use jumpstarter::ClientEntry;
+
+pub use gpio::{DigitalInput, DigitalInputClient, DigitalOutput, DigitalOutputClient, Edge};
+pub use network::{Network, NetworkAddress, NetworkAddressClient, NetworkClient};
+pub use power::{Power, PowerClient, PowerReading};
+pub use serial::{Serial, SerialClient};
+pub use storage::{
+    Compression, Flasher, FlasherClient, StorageMux, StorageMuxClient, StorageMuxFlasher, StorageMuxFlasherClient,
+};
+
+/// All interfaces with the commands of their clients, for programs that build a command line.
+pub const CLIENTS: &[ClientEntry] = &[
+    ClientEntry::new(&power::POWER).with_commands(PowerClient::COMMANDS),
+    ClientEntry::new(&serial::SERIAL),
+    ClientEntry::new(&network::NETWORK),
+    ClientEntry::new(&network::NETWORK_ADDRESS).with_commands(NetworkAddressClient::COMMANDS),
+    ClientEntry::new(&storage::STORAGE_MUX).with_commands(StorageMuxClient::COMMANDS),
+    ClientEntry::new(&storage::STORAGE_MUX_FLASHER).with_commands(StorageMuxFlasherClient::COMMANDS),
+    ClientEntry::new(&storage::FLASHER).with_commands(FlasherClient::COMMANDS),
+    ClientEntry::new(&gpio::DIGITAL_OUTPUT).with_commands(DigitalOutputClient::COMMANDS),
+    ClientEntry::new(&gpio::DIGITAL_INPUT).with_commands(DigitalInputClient::COMMANDS),
+];
