@@ -1,6 +1,12 @@
 //! What generated code does at run time.
 
-#![allow(dead_code, unreachable_pub, missing_docs)]
+#![allow(unreachable_pub, missing_docs)]
 
-mod sample;
 mod both_languages;
+mod commands;
+mod configuration;
+mod description;
+mod drivers;
+mod messages;
+mod sample;
+mod support;

@@ -199,7 +199,12 @@ impl jumpstarter::Driver for DemoBench {
 
 impl Lamp for DemoBench {
     async fn shine(&self) -> Result<bool> {
-        self.parts.own.shine().await
+        let BenchParts { lamp, spare, own, others } = &self.parts;
+        let spare = match spare {
+            Some(spare) => spare.shine().await?,
+            None => false,
+        };
+        Ok(own.shine().await? && lamp.shine().await? && !spare && others.len() == 1 && self.config.extra.is_none())
     }
 }
 
