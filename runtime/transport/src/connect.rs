@@ -47,7 +47,7 @@ pub const PASSPHRASE: &str = "x-jumpstarter-passphrase";
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
 /// After which silence a checked connection is given up.
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(180);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// A connection to a session. Cheap to clone; belongs to the runtime it was made in.
 ///
@@ -240,15 +240,11 @@ pub async fn connect(endpoint: &Endpoint, options: &Options) -> Result<Channel> 
             Endpoint::Tcp { host, port } => connect_tcp(host.clone(), *port, &options.security).await,
         }
     };
-    let channel = match timeout(options.timeout, attempt).await {
-        Ok(channel) => {
-            channel.map_err(|error| error.context(format_args!("cannot connect to {endpoint}")))?
-        }
-        Err(_) => {
-            let limit = options.timeout.as_secs_f64();
-            return Err(Error::timeout(format!("cannot connect to {endpoint}: no answer within {limit} s")));
-        }
+    let Ok(channel) = timeout(options.timeout, attempt).await else {
+        let limit = options.timeout.as_secs_f64();
+        return Err(Error::timeout(format!("cannot connect to {endpoint}: no answer within {limit} s")));
     };
+    let channel = channel.map_err(|error| error.context(format_args!("cannot connect to {endpoint}")))?;
     Ok(Channel { inner: channel, credentials: options.credentials.clone() })
 }
 

@@ -296,10 +296,13 @@ mod tests {
 
     type Call = Vec<Result<StreamResponse, Status>>;
 
+    // What arrives in a call is a result, so that is what the cases are made of.
+    #[expect(clippy::unnecessary_wraps)]
     fn frame(kind: i32, payload: &'static [u8]) -> Result<StreamResponse, Status> {
         Ok(StreamResponse { payload: payload.into(), frame_type: kind })
     }
 
+    #[expect(clippy::unnecessary_wraps)]
     fn text(payload: &'static str) -> Result<StreamResponse, Status> {
         Ok(data(payload.into()))
     }

@@ -68,7 +68,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 const DROP: Duration = Duration::from_secs(1);
 
 /// Idle time after which the kernel asks whether a TCP peer is still there. Costs us nothing.
-const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
+const TCP_KEEPALIVE: Duration = Duration::from_mins(1);
 
 /// Who is at the other end of a connection. In the extensions of every request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -149,11 +149,10 @@ impl Rewriter {
         let stream = [s0 & 0x7f, s1, s2, s3];
         match &self.block {
             None if kind != HEADERS => return Ok(Step::Pass(FRAME_HEADER + length)),
-            None => {}
             Some(block) if kind != CONTINUATION || stream != block.stream => {
                 return Err(Malformed::Interrupted);
             }
-            Some(_) => {}
+            None | Some(_) => {}
         }
         let end = start + FRAME_HEADER + length;
         if end > MAX_BLOCK {
@@ -284,7 +283,7 @@ fn string(to: &mut BytesMut, text: &[u8]) {
         to.put_u8(127);
         length -= 127;
         while length >= 128 {
-            to.put_uint((length % 128 | 128) as u64, 1);
+            to.put_uint((length % 128 + 128) as u64, 1);
             length /= 128;
         }
         to.put_uint(length as u64, 1);
