@@ -13,6 +13,8 @@ use jumpstarter_tests::replay::{Address, Differences, Replay};
 use jumpstarter_tests::scripted::{Scripted, Unfaithful};
 use tokio::task::JoinSet;
 
+use crate::wanted::{as_ours, wanted};
+
 /// Long enough for an answer, short for the many answers that do not come here.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -192,4 +194,33 @@ async fn one_changed_byte_of_a_request_is_noticed_by_the_scripted_exporter() {
         }
     }
     assert!(unnoticed.is_empty(), "{unnoticed:?}");
+}
+
+/// Recordings whose wanted differences say exactly what comes instead.
+const PREDICTABLE: [&str; 5] =
+    ["raw_stream_echo", "raw_stream_errors", "raw_driver_exceptions", "raw_lookup_errors", "raw_log_stream"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wanted_differences_are_allowed_and_demanded() {
+    for name in PREDICTABLE {
+        let recording = Recording::load(name).expect("a recording");
+        let (ours, allowed) = (as_ours(&recording), wanted(&recording));
+        // The scripted exporter says nothing new about the client here.
+        let run = |exporter: Recording, replay: Replay| async move {
+            let (sender, receiver) = tokio::sync::oneshot::channel();
+            let outcome = Scripted::of(exporter)
+                .run(|socket| async move {
+                    sender
+                        .send(replay.patience(PATIENCE).run(&Address::Unix(socket)).await)
+                        .expect("a receiver");
+                })
+                .await;
+            drop(outcome);
+            receiver.await.expect("an outcome")
+        };
+        let allowing = || Replay::of(recording.clone()).allowing(allowed.clone());
+        run(ours.clone(), allowing()).await.unwrap_or_else(|d| panic!("{name} as ours: {d}"));
+        assert!(run(ours, Replay::of(recording.clone())).await.is_err(), "{name}: nothing was allowed");
+        assert!(run(recording.clone(), allowing()).await.is_err(), "{name}: what was allowed did not happen");
+    }
 }

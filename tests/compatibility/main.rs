@@ -4,5 +4,8 @@
 
 mod itself;
 mod recordings;
+mod reports;
+mod table;
 mod upstream;
 mod values;
+mod wanted;

@@ -19,7 +19,7 @@ fn recording(name: &str) -> Recording {
 
 /// Recordings that were made one after the other with one exporter, in an order in which they leave the state that the
 /// next ones found: `lib_storage` sees the file of `lib_resource_upload_plain`.
-const ONE_SESSION: [&str; 35] = [
+pub(crate) const ONE_SESSION: [&str; 35] = [
     "j_help",
     "j_power_on",
     "j_power_cycle",

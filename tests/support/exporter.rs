@@ -263,9 +263,19 @@ pub async fn until_ready(address: &Address, passphrase: Option<&str>) {
     }
 }
 
-/// One `GetStatus`; `None` when it fails.
+/// The status's name from one `GetStatus`; `None` when it fails.
 pub async fn status(address: &Address, passphrase: Option<&str>) -> Option<String> {
-    let path = "/jumpstarter.v1.ExporterService/GetStatus";
+    let answer = call(address, "/jumpstarter.v1.ExporterService/GetStatus", passphrase).await?;
+    answer.get("status").and_then(Tree::as_text).map(str::to_owned)
+}
+
+/// The report of an exporter; `None` when it gives none.
+pub async fn report(address: &Address) -> Option<Tree> {
+    call(address, "/jumpstarter.v1.ExporterService/GetReport", None).await
+}
+
+/// A call with an empty message on a connection of its own: the answer, or `None`.
+async fn call(address: &Address, path: &str, passphrase: Option<&str>) -> Option<Tree> {
     let io = address.connect().await.ok()?;
     let mut connection = Connection::open(io, Role::Client).await.ok()?;
     let mut headers: Vec<_> = [
@@ -284,10 +294,7 @@ pub async fn status(address: &Address, passphrase: Option<&str>) -> Option<Strin
     sender.message(1, &[], true).await.ok()?;
     loop {
         match timeout(Duration::from_secs(5), connection.next()).await.ok()??.what {
-            Arrived::Message(bytes) => {
-                let tree = Tree::decode(path, Direction::Response, &bytes);
-                return tree.get("status").and_then(Tree::as_text).map(str::to_owned);
-            }
+            Arrived::Message(bytes) => return Some(Tree::decode(path, Direction::Response, &bytes)),
             Arrived::Headers(_) => {}
             _ => return None,
         }

@@ -120,7 +120,7 @@ pub enum Deviation {
         /// The stream.
         stream: u32,
         /// Says what is wrong with the live bytes.
-        check: fn(&[u8]) -> Result<(), String>,
+        check: PayloadCheck,
     },
     /// The stream carries other messages: all up to its end together satisfy the check.
     Messages {
@@ -204,6 +204,9 @@ impl fmt::Display for Differences {
 }
 
 impl std::error::Error for Differences {}
+
+/// Looks at all bytes of a stream.
+pub type PayloadCheck = fn(Vec<u8>) -> BoxFuture<'static, Result<(), String>>;
 
 /// Something to do before a request is sent.
 pub type Action = Arc<dyn Fn() -> BoxFuture<'static, std::io::Result<()>> + Send + Sync>;
@@ -659,16 +662,19 @@ impl Live<'_> {
         if !matches!(recorded, Seen::Message(_)) {
             return false;
         }
-        if self.stream(stream.id).collected {
-            return true;
-        }
         let payload = |what: &Deviation| match what {
             Deviation::Payload { stream: id, check } if *id == stream.id => Some(*check),
             _ => None,
         };
         if let Some((at, check)) = run.allowance(self.index, payload) {
             run.use_up(at).await;
-            self.expect_payload(stream, seq, check).await;
+            if !std::mem::replace(&mut self.stream(stream.id).collected, true) {
+                self.expect_payload(stream, seq, check).await;
+            }
+            // What ends the data is compared as usual.
+            return !is_goaway(recorded);
+        }
+        if self.stream(stream.id).collected {
             return true;
         }
         let messages = |what: &Deviation| match what {
@@ -737,7 +743,7 @@ impl Live<'_> {
     }
 
     /// Collects the payloads of a byte stream up to its GOAWAY, which is given back to be compared.
-    async fn expect_payload(&mut self, stream: &Stream, seq: u32, check: fn(&[u8]) -> Result<(), String>) {
+    async fn expect_payload(&mut self, stream: &Stream, seq: u32, check: PayloadCheck) {
         let until = Instant::now() + self.run.patience;
         let mut bytes = Vec::new();
         let outcome = loop {
@@ -751,7 +757,11 @@ impl Live<'_> {
                     let ended = matches!(&other, Seen::Message(_));
                     let text = other.to_string();
                     self.stream(stream.id).queue.push_front(other);
-                    break if ended { check(&bytes) } else { Err(format!("the data ends with {text}")) };
+                    break if ended {
+                        check(bytes.clone()).await
+                    } else {
+                        Err(format!("the data ends with {text}"))
+                    };
                 }
                 None => break Err("the data has no end".to_owned()),
             }

@@ -1,0 +1,67 @@
+//! The table of recordings in `docs/compatibility.md`, kept true.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use jumpstarter_tests::recording::Recording;
+
+use crate::upstream::ONE_SESSION;
+use crate::wanted::wanted;
+
+/// Set to `1`, this writes the table instead of comparing it.
+const UPDATE: &str = "JUMPSTARTER_UPDATE_DOCS";
+
+const BEGIN: &str = "<!-- recordings: begin -->\n";
+const END: &str = "<!-- recordings: end -->\n";
+
+/// The test that replays a recording against the Python exporter.
+fn against_python(name: &str) -> &'static str {
+    match name {
+        "raw_log_stream" => "log_lines_replay_without_a_difference",
+        "raw_log_stream_two_readers" => "two_readers_share_the_log_lines",
+        "raw_not_ready" => "calls_succeed_in_every_status",
+        "tcp_shell" => "a_shell_on_a_standalone_exporter_replays_without_a_difference",
+        "tcp_passphrase" => "passphrases_replay_without_a_difference",
+        "tcp_hooks" => "hooks_replay_without_a_difference",
+        "tcp_end_session" => "the_end_of_a_session_replays_without_a_difference",
+        name if ONE_SESSION.contains(&name) => "recordings_of_a_local_session_replay_without_a_difference",
+        name => panic!("{name} is replayed by no test"),
+    }
+}
+
+fn table() -> String {
+    let mut table = String::from(
+        "| Recording | Scenario | Test in `tests/compatibility/upstream.rs` | What our exporter does otherwise |\n\
+         | --- | --- | --- | --- |\n",
+    );
+    for name in Recording::names().expect("the folder of recordings") {
+        let recording = Recording::load(&name).expect("a recording");
+        let reasons: BTreeSet<_> = wanted(&recording).iter().map(|allowed| allowed.rule).collect();
+        let reasons = reasons.into_iter().collect::<Vec<_>>().join("; ");
+        let scenario = recording.description.replace('|', "\\|");
+        writeln!(table, "| `{name}` | {scenario} | `{}` | {reasons} |", against_python(&name))
+            .expect("a string");
+    }
+    table
+}
+
+fn page() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/compatibility.md")
+}
+
+#[test]
+fn the_table_in_the_docs_is_fresh() {
+    let text = std::fs::read_to_string(page()).expect("docs/compatibility.md");
+    let (before, rest) = text.split_once(BEGIN).expect("the table's beginning");
+    let (_, after) = rest.split_once(END).expect("the table's end");
+    let fresh = format!("{before}{BEGIN}\n{}\n{END}{after}", table());
+    if std::env::var_os(UPDATE).is_some_and(|value| value == "1") {
+        std::fs::write(page(), &fresh).expect("a writable page");
+    } else {
+        assert!(
+            text == fresh,
+            "the table in docs/compatibility.md is old: run the test once with {UPDATE}=1"
+        );
+    }
+}
