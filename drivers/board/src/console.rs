@@ -123,3 +123,54 @@ impl Console {
         near
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// Lets every task that can go on do so; on the single thread of a test, that is all there is to wait for.
+    async fn settle() {
+        for _ in 0..20 {
+            jumpstarter::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn input_is_lost_while_the_board_is_off() {
+        let console = Arc::new(Console::default());
+        let mut caller = console.connect();
+        caller.send("too early").await.unwrap();
+        settle().await;
+        let mut input = console.power_on();
+        caller.send("in time").await.unwrap();
+        assert_eq!(input.recv().await.unwrap(), "in time");
+        console.power_off();
+        caller.send("too late").await.unwrap();
+        settle().await;
+        assert_eq!(input.recv().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_finished_its_input_keeps_its_output() {
+        let console = Arc::new(Console::default());
+        let mut caller = console.connect();
+        caller.finish().await.unwrap();
+        settle().await;
+        console.print("still here");
+        assert_eq!(caller.recv().await.unwrap().unwrap(), "still here");
+    }
+
+    #[test]
+    fn the_scrollback_is_bounded_and_keeps_the_end() {
+        let console = Console::default();
+        for _ in 0..3 {
+            console.print("x".repeat(SCROLLBACK));
+        }
+        console.print("end");
+        let state = console.state();
+        assert_eq!(state.scrollback.len(), SCROLLBACK);
+        assert!(state.scrollback.iter().rev().take(3).eq(b"dne"));
+    }
+}
