@@ -44,11 +44,15 @@ use crate::{
     calls::ended,
     panics,
     session::{Counted, Shared},
+    tree::Node,
 };
 
 /// How long a call is kept after both directions have ended, so that its client can end it; how long the last bytes of
 /// a client that has gone may take to reach the device; how long a device that takes no more data may still be read.
 pub(crate) const GRACE: Duration = Duration::from_secs(5);
+
+/// What messages call the operation in progress.
+const STREAM: &str = "a byte stream";
 
 /// What goes to the client.
 #[derive(Debug)]
@@ -83,6 +87,7 @@ enum Uplink {
 /// Starts to move bytes. What comes out is the response; dropping it gives the driver's side back.
 pub(crate) fn pump<S>(
     shared: &Arc<Shared>,
+    node: &Arc<Node>,
     io: Io,
     input: S,
     style: Style,
@@ -91,18 +96,18 @@ where
     S: Stream<Item = Result<Bytes, Lost>> + Send + Unpin + 'static,
 {
     let (reader, writer) = io.split();
-    let reader = Slot::new(reader);
+    let reader = Slot::new(reader, node.clone());
     let (state, uplink) = watch::channel(Uplink::Running);
     // Cancelled when the body is dropped, and when the session ends.
     let closing = shared.ended.child_token();
-    shared.tasks.spawn(supervise(
-        writer,
-        input,
+    let supervisor = Supervisor {
+        node: node.clone(),
         state,
-        reader.clone(),
-        closing.clone(),
-        shared.ended.clone(),
-    ));
+        reader: reader.clone(),
+        closing: closing.clone(),
+        ended: shared.ended.clone(),
+    };
+    shared.tasks.spawn(supervisor.run(writer, input));
     let downlink = Box::new(Downlink {
         reader,
         rest: Bytes::new(),
@@ -123,43 +128,44 @@ where
 }
 
 /// Runs the direction towards the driver, and takes the driver's side away when nobody needs it any more.
-async fn supervise<S>(
-    writer: IoWriter,
-    input: S,
+struct Supervisor {
+    node: Arc<Node>,
     state: watch::Sender<Uplink>,
     reader: Slot,
     closing: CancellationToken,
     ended: CancellationToken,
-) where
-    S: Stream<Item = Result<Bytes, Lost>> + Send + Unpin + 'static,
-{
+}
+
+impl Supervisor {
+    async fn run<S>(self, writer: IoWriter, input: S)
+    where
+        S: Stream<Item = Result<Bytes, Lost>> + Send + Unpin + 'static,
     {
-        let mut work = Box::pin(AssertUnwindSafe(send(writer, input, &state)).catch_unwind());
+        let mut work = Box::pin(AssertUnwindSafe(send(writer, input, &self.state)).catch_unwind());
         let result = tokio::select! {
             biased;
             result = &mut work => Some(result),
-            () = closing.cancelled() => {
-                reader.clear();
+            () = self.closing.cancelled() => {
+                self.reader.clear();
                 // What the client had sent before it went still belongs to the device, also the end of it.
                 tokio::select! {
                     biased;
                     result = &mut work => Some(result),
-                    () = ended.cancelled() => None,
+                    () = self.ended.cancelled() => None,
                     () = sleep(GRACE) => None,
                 }
             }
         };
-        if let Some(outcome) = result {
-            let outcome = outcome.unwrap_or_else(|panic| {
-                let text = panics::text(&*panic);
-                tracing::error!(text, place = panics::place(&text), "a driver panicked in a byte stream");
-                Uplink::Broken(Status::internal(format!("the driver panicked: {}", status::shorten(&text))))
-            });
-            state.send_replace(outcome);
+        // With this goes the driver's writing half.
+        drop(work);
+        if let Some(result) = result {
+            self.state.send_replace(result.unwrap_or_else(|panic| {
+                Uplink::Broken(status::legacy(&panics::report(&self.node, STREAM, &*panic)))
+            }));
         }
+        self.closing.cancelled().await;
+        self.reader.clear();
     }
-    closing.cancelled().await;
-    reader.clear();
 }
 
 /// The direction towards the driver.
@@ -202,19 +208,16 @@ type Reader = BoxStream<'static, Result<Bytes, Status>>;
 struct Slot(Arc<Mutex<Option<Reader>>>);
 
 impl Slot {
-    fn new(reader: IoReader) -> Self {
-        let pieces = futures::stream::unfold(reader, async |mut reader| {
+    fn new(reader: IoReader, node: Arc<Node>) -> Self {
+        let state = (reader, node);
+        let pieces = futures::stream::unfold(state, async |(mut reader, node)| {
             let piece = AssertUnwindSafe(reader.recv()).catch_unwind().await;
             let piece = match piece {
                 Ok(Ok(piece)) => Ok(piece?),
                 Ok(Err(error)) => Err(status::legacy(&Error::from(error))),
-                Err(panic) => {
-                    let text = panics::text(&*panic);
-                    tracing::error!(text, place = panics::place(&text), "a driver panicked in a byte stream");
-                    Err(Status::internal(format!("the driver panicked: {}", status::shorten(&text))))
-                }
+                Err(panic) => Err(status::legacy(&panics::report(&node, STREAM, &*panic))),
             };
-            Some((piece, reader))
+            Some((piece, (reader, node)))
         });
         Self(Arc::new(Mutex::new(Some(pieces.boxed()))))
     }

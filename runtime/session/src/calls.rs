@@ -14,7 +14,6 @@ use jumpstarter_core::{
     call::CancelOnDrop,
     describe::Kind,
     dispatch::{Answer, Args, Payload, Provided, Reply},
-    log::Severity,
 };
 use jumpstarter_transport::status;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -171,28 +170,8 @@ impl Operation {
     pub(crate) fn caught<T>(&self, result: std::thread::Result<Result<T>>) -> Result<T, Failure> {
         match result {
             Ok(result) => result.map_err(Failure::Error),
-            Err(panic) => Err(Failure::Error(self.panicked(&panics::text(&*panic)))),
+            Err(panic) => Err(Failure::Error(panics::report(&self.node, self.name, &*panic))),
         }
-    }
-
-    fn panicked(&self, text: &str) -> Error {
-        let place = panics::place(text).unwrap_or_else(|| "an unknown place".to_owned());
-        let instance = &self.node.instance;
-        instance.set_suspect(true);
-        tracing::error!(
-            operation = self.name,
-            driver_type = instance.type_name,
-            uuid = %instance.uuid,
-            place,
-            text,
-            "a driver panicked; its state is in doubt until it is reset"
-        );
-        instance.logger.during(self.name).log(
-            Severity::Error,
-            format!("{} panicked in {} at {place}: {text}", self.node.name(), self.name),
-            Vec::new(),
-        );
-        Error::internal(format!("the driver panicked in {} at {place}: {text}", self.name))
     }
 
     /// Notes that the call has ended with a result.

@@ -60,10 +60,10 @@ fn sets(shared: &Shared) -> Vec<Vec<u8>> {
     for node in shared.tree.in_order_of_opening() {
         for provided in &node.instance.provides {
             // A file is one interface. The same name twice is the same interface, at two instances.
-            if let Ok(descriptor) = descriptor::file(provided.interface) {
-                if seen.insert(descriptor.name.clone()) {
-                    sets.push(descriptor.set().to_vec());
-                }
+            if let Ok(descriptor) = descriptor::file(provided.interface)
+                && seen.insert(descriptor.name.clone())
+            {
+                sets.push(descriptor.set().to_vec());
             }
         }
     }

@@ -45,7 +45,7 @@ fn opening(metadata: &MetadataMap) -> Result<Opening> {
     // Upstream answers UNKNOWN to all of these, like to any other exception.
     let wrong = |text: String| Error::new(ErrorKind::Device, text);
     // Python's servers let the last of several win.
-    let Some(value) = metadata.get_all("request").iter().last() else {
+    let Some(value) = metadata.get_all("request").iter().next_back() else {
         return Err(wrong(
             "the metadata key `request` is missing; send {\"kind\":\"driver\",\"uuid\":…,\"method\":…}"
                 .to_owned(),
@@ -78,7 +78,7 @@ impl Router {
         let (reply, operation) = Operation::run(&self.shared, node, provided, index, payload).await?;
         let io = operation.bytes(reply)?;
         let input = FrameReader::new(frames, Role::Server);
-        let events = pump(&self.shared, io, input, Style { framing, half_close: true });
+        let events = pump(&self.shared, node, io, input, Style { framing, half_close: true });
         let frames = events.map(|event| {
             Ok(match event? {
                 Event::Data(chunk) => frames::data(chunk),

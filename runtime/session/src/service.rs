@@ -12,7 +12,7 @@ use http::{Request, Response};
 use jumpstarter_protocol::v1::{
     exporter_service_server::ExporterServiceServer, router_service_server::RouterServiceServer,
 };
-use jumpstarter_transport::server::MAX_MESSAGE;
+use jumpstarter_transport::{server::MAX_MESSAGE, status::shorten};
 use tonic::{Status, body::Body};
 use tower::{Service, ServiceExt as _};
 
@@ -51,10 +51,10 @@ impl SessionService {
     }
 
     pub(crate) fn into_routes(self) -> tonic::service::Routes {
+        let everything = self.map_request(|request: Request<_>| request.map(Body::new));
         let mut routes = tonic::service::Routes::default();
-        let router = std::mem::take(routes.axum_router_mut());
-        *routes.axum_router_mut() =
-            router.fallback_service(self.map_request(|request: Request<_>| request.map(Body::new)));
+        let empty = std::mem::take(routes.axum_router_mut());
+        *routes.axum_router_mut() = empty.fallback_service(everything);
         routes
     }
 }
@@ -90,10 +90,10 @@ impl Service<Request<Body>> for SessionService {
                 None => Target::Unknown,
             },
         };
-        if !matches!(target, Target::Unknown) {
-            if let Err(status) = inner.access.check_caller(request.headers(), request.extensions()) {
-                return refuse(status);
-            }
+        if !matches!(target, Target::Unknown)
+            && let Err(status) = inner.access.check_caller(request.headers(), request.extensions())
+        {
+            return refuse(status);
         }
         match target {
             Target::Exporter => inner.exporter.clone().call(request),
@@ -103,7 +103,10 @@ impl Service<Request<Body>> for SessionService {
                 native::call(inner.shared.clone(), inner.access.clone(), found, request)
             }
             Target::Native(Err(status)) => refuse(status),
-            Target::Unknown => refuse(Status::unimplemented(format!("there is no method {path} here"))),
+            Target::Unknown => {
+                let text = format!("there is no method {path} here");
+                refuse(Status::unimplemented(shorten(&text)))
+            }
         }
     }
 }

@@ -153,9 +153,10 @@ impl Builder {
     /// When two drivers have the same uuid, the tree is too large, or an interface cannot be described.
     pub fn build(self) -> Result<Session> {
         panics::watch();
-        let entries = report::entries(&self.root)?;
         let ended = CancellationToken::new();
-        let tree = Tree::new(self.root, &mut || Arc::new(Resources::new(self.http.clone())))?;
+        // First, because it refuses a tree whose report would fill the memory.
+        let tree = Tree::new(&self.root, &mut || Arc::new(Resources::new(self.http.clone())))?;
+        let entries = report::entries(&tree.root)?;
         Ok(Session(Arc::new(Shared {
             uuid: self.uuid,
             tree,
@@ -336,11 +337,6 @@ impl fmt::Debug for Session {
 async fn guarded(node: &Node, what: &str, step: BoxFuture<'_, Result<()>>) -> Result<()> {
     match AssertUnwindSafe(step).catch_unwind().await {
         Ok(result) => result,
-        Err(panic) => {
-            let text = panics::text(&*panic);
-            let place = panics::place(&text).unwrap_or_else(|| "an unknown place".to_owned());
-            tracing::error!(driver = node.name(), place, text, "a driver panicked in {what}");
-            Err(Error::internal(format!("the driver panicked in {what} at {place}: {text}")))
-        }
+        Err(panic) => Err(panics::report(node, what, &*panic)),
     }
 }

@@ -54,13 +54,13 @@ impl Tree {
     ///
     /// # Errors
     /// When two instances have the same uuid, or references make it too large to be reported.
-    pub(crate) fn new(root: Arc<Instance>, resources: &mut dyn FnMut() -> Arc<Resources>) -> Result<Self> {
+    pub(crate) fn new(root: &Arc<Instance>, resources: &mut dyn FnMut() -> Arc<Resources>) -> Result<Self> {
         let mut tree =
             Self { root: root.clone(), nodes: HashMap::new(), order: Vec::new(), services: HashMap::new() };
         let mut entries = 0;
-        count(&root, &mut entries)?;
+        count(root, &mut entries)?;
         let mut seen = HashSet::new();
-        tree.visit(&root, String::new(), &mut seen, resources)?;
+        tree.visit(root, String::new(), &mut seen, resources)?;
         Ok(tree)
     }
 
