@@ -330,11 +330,8 @@ impl CallEnd {
 /// Receives a file.
 async fn download(stream: Opened, sink: Sink, end: CallEnd, report: mpsc::Sender<Error>) -> Result<()> {
     let Opened { outbox, mut inbox, encoding, local, notes, .. } = stream;
-    // Nothing goes the other way; existing clients say so at once.
-    outbox
-        .send(Item::End(Bytes::new()))
-        .await
-        .map_err(|_| Error::disconnected("the exporter has ended the stream"))?;
+    // Nothing goes the other way; existing clients say so at once. If the call has ended already, reading says why.
+    let _ = outbox.send(Item::End(Bytes::new())).await;
     let mut target = if local && encoding.is_some() { packed(sink, encoding) } else { sink };
     // Whoever packs with an announced digest does it right; others are checked.
     let mut check = encoding.filter(|_| !local && !notes).map(Check::start);
