@@ -1,0 +1,352 @@
+//! The command that `jmp shell` runs: its environment, its turn at the terminal, and its end.
+//!
+//! It runs in a process group of its own, so that everything it started can be ended together. When this program has the
+//! terminal for itself, the group gets it at once; when others share it (`jmp shell … | less`), the group gets it as soon
+//! as it asks for it.
+
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use rustix::process::{
+    Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group, test_kill_process_group, waitpgid,
+    waitpid,
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until, timeout},
+};
+
+use crate::{
+    files::reason,
+    report::{FAILURE, Outcome, Signalled, Stop, signal_code},
+    signals::Signals,
+    terminal::{self, Terminal},
+};
+
+/// How long a command may take to end after it was asked to.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How long what a command has left behind may take to end.
+const LEFTOVERS: Duration = Duration::from_secs(2);
+
+/// Exit code for a command that is there and cannot be executed.
+const NOT_EXECUTABLE: u8 = 126;
+/// Exit code for a command that is not there.
+const NOT_FOUND: u8 = 127;
+
+/// What to run.
+pub(crate) struct Job<'a> {
+    /// The command and its arguments; nothing for a shell.
+    pub(crate) words: &'a [OsString],
+    /// What the prompt of a shell shows.
+    pub(crate) context: &'a str,
+    /// Variables in addition to this process's own.
+    pub(crate) environment: Vec<(&'static str, OsString)>,
+}
+
+enum Event {
+    /// By this signal.
+    Stopped(i32),
+    /// With this exit code.
+    Ended(u8),
+}
+
+/// Runs a command to its end, and answers its exit code as a shell would.
+pub(crate) async fn run(job: Job<'_>, signals: &mut Signals) -> Outcome {
+    let mut command = job.command();
+    let tools = Tools::find()?;
+    if let Some(path) = tools.path() {
+        command.env("PATH", path);
+    }
+    // What the command leaves behind becomes a child of this process, so that its end can be waited for.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_child_subreaper(Some(getpid())) {
+        tracing::debug!("cannot adopt orphans: {error}");
+    }
+    let terminal = Terminal::open();
+    let child =
+        command.process_group(0).spawn().map_err(|error| not_started(&error, command.get_program()))?;
+    let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else {
+        return Err(Stop::failed("the operating system gave the command no process number"));
+    };
+    let result = attend(group, terminal.as_ref(), signals).await;
+    if let Some(terminal) = &terminal {
+        terminal.take_back(group);
+    }
+    end_leftovers(group).await;
+    result
+}
+
+async fn attend(group: Pid, terminal: Option<&Terminal>, signals: &mut Signals) -> Outcome {
+    let (report, mut events) = mpsc::channel(4);
+    std::thread::spawn(move || watch(group, &report));
+    let lend = || {
+        if terminal.is_some_and(|terminal| terminal.lend(group)) {
+            // It may have reached for the terminal before it was its turn, and been stopped for that.
+            let _ = kill_process_group(group, Signal::CONT);
+            return true;
+        }
+        false
+    };
+    let eager = terminal::is_all_ours() && lend();
+    let stop_key = signal(SignalKind::from_raw(Signal::TSTP.as_raw()));
+    let (Ok(mut stop_key), Ok(mut resumed)) = (stop_key, signal(SignalKind::from_raw(Signal::CONT.as_raw())))
+    else {
+        return Err(Stop::failed("cannot listen for signals"));
+    };
+    let mut asked: Option<(Signalled, Instant)> = None;
+    loop {
+        let deadline = asked.map(|(_, deadline)| deadline);
+        tokio::select! {
+            event = events.recv() => match event {
+                Some(Event::Ended(code)) => return Ok(asked.map_or(code, |(signal, _)| signal.code())),
+                Some(Event::Stopped(by)) => {
+                    let wants_terminal = by == Signal::TTIN.as_raw() || by == Signal::TTOU.as_raw();
+                    if wants_terminal && lend() {
+                        continue;
+                    }
+                    // As if it had been this program that was stopped: whoever started it gets the terminal.
+                    if let Some(terminal) = terminal {
+                        terminal.take_back(group);
+                    }
+                    let _ = kill_process(getpid(), Signal::STOP);
+                    resumed.recv().await;
+                    if !(eager && lend()) {
+                        let _ = kill_process_group(group, Signal::CONT);
+                    }
+                }
+                None => return Ok(asked.map_or(FAILURE, |(signal, _)| signal.code())),
+            },
+            signal = signals.next() => match asked {
+                // Somebody insists.
+                Some(_) => kill(group, Signal::KILL),
+                None => {
+                    Stop::Signal(signal).print();
+                    kill(group, signal.signal());
+                    // A process that was stopped acts upon a signal only when it goes on.
+                    kill(group, Signal::CONT);
+                    asked = Some((signal, Instant::now() + GRACE));
+                }
+            },
+            _ = stop_key.recv() => kill(group, Signal::TSTP),
+            () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                kill(group, Signal::KILL);
+                asked = asked.map(|(signal, at)| (signal, at + GRACE));
+            }
+        }
+    }
+}
+
+fn kill(group: Pid, signal: Signal) {
+    // It fails when nobody is left, which is what was wanted.
+    let _ = kill_process_group(group, signal);
+}
+
+/// Waits for the command, in a thread of its own: there is no other way to hear that it was stopped.
+fn watch(child: Pid, report: &mpsc::Sender<Event>) {
+    loop {
+        let event = match waitpid(Some(child), WaitOptions::UNTRACED) {
+            Ok(Some((_, status))) => {
+                match (status.stopping_signal(), status.exit_status(), status.terminating_signal()) {
+                    (Some(signal), ..) => Event::Stopped(signal),
+                    (_, Some(code), _) => Event::Ended(u8::try_from(code & 0xff).unwrap_or(FAILURE)),
+                    (.., Some(signal)) => Event::Ended(signal_code(signal)),
+                    _ => continue,
+                }
+            }
+            Ok(None) | Err(rustix::io::Errno::INTR) => continue,
+            Err(_) => return,
+        };
+        let over = matches!(event, Event::Ended(_));
+        if report.blocking_send(event).is_err() || over {
+            return;
+        }
+    }
+}
+
+/// Ends what the command has left behind in its process group.
+async fn end_leftovers(group: Pid) {
+    if test_kill_process_group(group).is_err() {
+        return;
+    }
+    kill(group, Signal::TERM);
+    kill(group, Signal::CONT);
+    if !gone(group, LEFTOVERS).await {
+        kill(group, Signal::KILL);
+        gone(group, LEFTOVERS).await;
+    }
+}
+
+/// Waits until nobody of a process group is left. Only orphans of this process can be waited for.
+async fn gone(group: Pid, limit: Duration) -> bool {
+    let (done, over) = oneshot::channel();
+    std::thread::spawn(move || {
+        // Ends with "no children".
+        while !matches!(waitpgid(group, WaitOptions::empty()), Err(error) if error != rustix::io::Errno::INTR)
+        {
+        }
+        let _ = done.send(());
+    });
+    let _ = timeout(limit, over).await;
+    test_kill_process_group(group).is_err()
+}
+
+fn not_started(error: &io::Error, program: &OsStr) -> Stop {
+    let name = program.to_string_lossy();
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            Stop::Failed { message: format!("command not found: {name}"), code: NOT_FOUND }
+        }
+        io::ErrorKind::PermissionDenied => {
+            Stop::Failed { message: format!("permission denied: {name}"), code: NOT_EXECUTABLE }
+        }
+        _ => Stop::Failed {
+            message: format!("cannot execute {name}: {}", reason(error)),
+            code: NOT_EXECUTABLE,
+        },
+    }
+}
+
+impl Job<'_> {
+    fn command(&self) -> Command {
+        let mut command = match self.words {
+            [] => shell(std::env::var_os("SHELL").filter(|shell| !shell.is_empty()), self.context),
+            [program, arguments @ ..] => {
+                let mut command = Command::new(program);
+                command.args(arguments);
+                command
+            }
+        };
+        command.envs(self.environment.iter().map(|(name, value)| (*name, value)));
+        command
+    }
+}
+
+/// The user's shell, without the user's start files: those would set another prompt.
+fn shell(shell: Option<OsString>, context: &str) -> Command {
+    let program = shell.unwrap_or_else(|| "bash".into());
+    let mut command = Command::new(&program);
+    let base = Path::new(&program).file_name().map(OsStr::to_string_lossy).unwrap_or_default().into_owned();
+    if base.ends_with("bash") {
+        let colour = |code: &str| format!("\\[\\e[{code}m\\]");
+        let context: String = context.chars().filter(|c| !matches!(c, '\\' | '$' | '`')).collect();
+        let prompt = [
+            colour("90"),
+            "\\W ".into(),
+            colour("93"),
+            "⚡".into(),
+            colour("97"),
+            context,
+            " ".into(),
+            colour("93"),
+            "➤".into(),
+            colour("0"),
+            " ".into(),
+        ];
+        command.args(["--norc", "--noprofile"]).env("PS1", prompt.concat());
+    } else if base == "zsh" {
+        let context = context.replace('%', "%%");
+        command
+            .args(["--no-rcs", "-o", "inc_append_history", "-o", "share_history"])
+            .env("PS1", format!("%F{{8}}%1~ %F{{yellow}}⚡%F{{white}}{context} %F{{yellow}}➤%f "));
+        if std::env::var_os("HISTFILE").is_none()
+            && let Some(home) = std::env::var_os("HOME")
+        {
+            command.env("HISTFILE", Path::new(&home).join(".zsh_history"));
+        }
+    } else if base == "fish" {
+        let context: String =
+            context.chars().filter(|c| c.is_alphanumeric() || "-_. ".contains(*c)).collect();
+        let prompt = [
+            "function fish_prompt",
+            "set_color brblack; printf '%s ' (basename $PWD)",
+            "set_color bryellow; printf '⚡'",
+            &format!("set_color brwhite; printf '%s ' '{context}'"),
+            "set_color bryellow; printf '➤ '",
+            "set_color normal",
+            "end",
+        ];
+        command.args(["--init-command", &prompt.join("; ")]);
+    }
+    command
+}
+
+/// A folder with a `j`, for whoever has none on `PATH`.
+pub(crate) struct Tools(Option<tempfile::TempDir>);
+
+impl Tools {
+    /// Makes such a folder if it is needed.
+    pub(crate) fn find() -> Result<Self, Stop> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        if std::env::split_paths(&path).any(|folder| is_executable(&folder.join("j"))) {
+            return Ok(Self(None));
+        }
+        let make = || -> io::Result<tempfile::TempDir> {
+            let folder = tempfile::Builder::new().prefix("jumpstarter-tools-").tempdir()?;
+            std::os::unix::fs::symlink(std::env::current_exe()?, folder.path().join("j"))?;
+            Ok(folder)
+        };
+        let folder =
+            make().map_err(|error| Stop::failed(format!("cannot put `j` on PATH: {}", reason(&error))))?;
+        Ok(Self(Some(folder)))
+    }
+
+    /// The folder, if one was needed.
+    pub(crate) fn folder(&self) -> Option<PathBuf> {
+        self.0.as_ref().map(|folder| folder.path().to_owned())
+    }
+
+    /// `PATH` with the folder behind everything else: whatever the user has there comes first.
+    fn path(&self) -> Option<OsString> {
+        let folder = self.folder()?;
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = std::env::split_paths(&path).filter(|folder| !folder.as_os_str().is_empty());
+        std::env::join_paths(folders.chain([folder])).ok()
+    }
+}
+
+fn is_executable(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn described(program: Option<&str>) -> (String, Vec<String>, Option<String>) {
+        let command = shell(program.map(Into::into), "local");
+        let arguments = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
+        let prompt = command.get_envs().find(|(name, _)| *name == "PS1").and_then(|(_, value)| value);
+        (
+            command.get_program().to_string_lossy().into_owned(),
+            arguments,
+            prompt.map(|text| text.to_string_lossy().into_owned()),
+        )
+    }
+
+    #[test]
+    fn each_shell_gets_its_prompt_and_no_start_files() {
+        let (program, arguments, prompt) = described(None);
+        assert_eq!(
+            (program.as_str(), arguments),
+            ("bash", vec!["--norc".to_owned(), "--noprofile".to_owned()])
+        );
+        let expected = "\\[\\e[90m\\]\\W \\[\\e[93m\\]⚡\\[\\e[97m\\]local \\[\\e[93m\\]➤\\[\\e[0m\\] ";
+        assert_eq!(prompt.as_deref(), Some(expected));
+        let (_, arguments, prompt) = described(Some("/usr/bin/zsh"));
+        assert_eq!(arguments, ["--no-rcs", "-o", "inc_append_history", "-o", "share_history"]);
+        assert_eq!(prompt.as_deref(), Some("%F{8}%1~ %F{yellow}⚡%F{white}local %F{yellow}➤%f "));
+        let (_, arguments, prompt) = described(Some("/usr/bin/fish"));
+        assert_eq!(arguments[0], "--init-command");
+        assert!(arguments[1].contains("⚡") && prompt.is_none());
+        let (program, arguments, prompt) = described(Some("/bin/dash"));
+        assert_eq!((program.as_str(), arguments.len(), prompt), ("/bin/dash", 0, None));
+    }
+}

@@ -1,0 +1,170 @@
+//! The commands of `jmp`: one file per verb, one table that lists them.
+
+pub(crate) mod completion;
+pub(crate) mod config;
+pub(crate) mod driver;
+pub(crate) mod run;
+pub(crate) mod shell;
+pub(crate) mod version;
+
+use clap::{ArgMatches, Command};
+
+use crate::{
+    Program, logging,
+    report::Outcome,
+    words::{self, Found, Place, Word},
+};
+
+/// One command of `jmp`, or a group of them.
+pub(crate) struct Verb {
+    name: &'static str,
+    aliases: &'static [&'static str],
+    about: &'static str,
+    arguments: fn(Command) -> Command,
+    does: Does,
+}
+
+enum Does {
+    Group(&'static [Verb]),
+    Run(fn(&Invocation<'_>) -> Outcome),
+}
+
+/// A command that is to be carried out.
+pub(crate) struct Invocation<'a> {
+    /// What this program was built with.
+    pub(crate) program: &'a Program,
+    /// Its arguments.
+    pub(crate) matches: &'a ArgMatches,
+    /// How it was typed.
+    pub(crate) place: &'a Place,
+    /// Which log lines are wanted.
+    pub(crate) log: logging::Wanted,
+}
+
+impl Invocation<'_> {
+    /// The value of an option. The empty text is a value.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.matches.get_one::<String>(name).map(String::as_str)
+    }
+
+    /// Whether a flag was given.
+    pub(crate) fn flag(&self, name: &str) -> bool {
+        self.matches.get_flag(name)
+    }
+}
+
+/// `jmp` itself.
+pub(crate) static JMP: Verb = Verb {
+    name: "jmp",
+    aliases: &[],
+    about: "Test software on real and virtual hardware",
+    arguments: |command| {
+        command.args(logging::options()).arg(words::flag("version", "Show the version and exit.").short('V'))
+    },
+    does: Does::Group(&[
+        Verb {
+            name: "completion",
+            aliases: &[],
+            about: completion::ABOUT,
+            arguments: completion::arguments,
+            does: Does::Run(completion::run),
+        },
+        Verb {
+            name: "config",
+            aliases: &["conf"],
+            about: "Configuration files",
+            arguments: |command| command,
+            does: Does::Group(&[Verb {
+                name: "exporter",
+                aliases: &["e", "exporters"],
+                about: "Exporter files",
+                arguments: |command| command,
+                does: Does::Group(&[Verb {
+                    name: "check",
+                    aliases: &[],
+                    about: config::ABOUT,
+                    arguments: config::arguments,
+                    does: Does::Run(config::check),
+                }]),
+            }]),
+        },
+        Verb {
+            name: "driver",
+            aliases: &["drivers"],
+            about: "Drivers of this program",
+            arguments: |command| command.args(logging::options()),
+            does: Does::Group(&[
+                Verb {
+                    name: "list",
+                    aliases: &["ls"],
+                    about: driver::ABOUT,
+                    arguments: driver::arguments,
+                    does: Does::Run(driver::list),
+                },
+                VERSION,
+            ]),
+        },
+        Verb {
+            name: "run",
+            aliases: &[],
+            about: run::ABOUT,
+            arguments: run::arguments,
+            does: Does::Run(run::run),
+        },
+        Verb {
+            name: "shell",
+            aliases: &["sh", "s"],
+            about: shell::ABOUT,
+            arguments: shell::arguments,
+            does: Does::Run(shell::run),
+        },
+        VERSION,
+    ]),
+};
+
+const VERSION: Verb = Verb {
+    name: "version",
+    aliases: &["ver", "v"],
+    about: version::ABOUT,
+    arguments: version::arguments,
+    does: Does::Run(version::run),
+};
+
+impl Word for Verb {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn about(&self) -> String {
+        self.about.to_owned()
+    }
+
+    fn aliases(&self) -> &[&str] {
+        self.aliases
+    }
+
+    fn words(&self) -> Option<&[Self]> {
+        match self.does {
+            Does::Group(words) => Some(words),
+            Does::Run(_) => None,
+        }
+    }
+
+    fn values(&self, argument: &str) -> Vec<String> {
+        if argument == "exporter" { crate::files::exporters() } else { Vec::new() }
+    }
+
+    fn arguments(&self) -> Command {
+        (self.arguments)(Command::new(self.name))
+    }
+}
+
+/// Carries out what was found.
+pub(crate) fn execute(program: &Program, found: &Found<'_, Verb>) -> Outcome {
+    let log = logging::Wanted::from_options(found.common("log-level"), found.common("log-format"));
+    match found.word.does {
+        Does::Run(run) => run(&Invocation { program, matches: &found.matches, place: &found.place, log }),
+        // The only way to end at a group is its version flag.
+        Does::Group(_) => version::print_line(),
+    }
+}

@@ -1,0 +1,274 @@
+//! From a report to a tree of commands.
+
+use clap::{Arg, Command};
+use jumpstarter_client::Device;
+use jumpstarter_core::{
+    command::ClientEntry,
+    describe::{Interface, Kind},
+    dynamic,
+};
+use jumpstarter_interfaces::{network::NETWORK, serial::SERIAL};
+
+use super::{args, console, network};
+use crate::{
+    logging,
+    words::{self, Word},
+};
+
+/// Identity of the option that chooses how results are printed; it is `--output`, which commands may take for themselves.
+pub(super) const FORMAT: &str = "print-as";
+
+/// What a group does that nobody has described.
+const GROUP: &str = "Generic composite device";
+
+/// One word of a command line of `j`.
+pub(crate) struct Item {
+    name: String,
+    about: String,
+    root: bool,
+    what: What,
+}
+
+enum What {
+    Group {
+        items: Vec<Item>,
+        /// Devices that have no commands here, and why.
+        silent: Vec<(String, String)>,
+    },
+    Leaf(Box<Leaf>),
+}
+
+/// A command of a device.
+pub(super) struct Leaf {
+    /// The device.
+    pub(super) device: Device,
+    /// What is to be done.
+    pub(super) action: Action,
+}
+
+/// What a command does.
+#[derive(Clone, Copy)]
+pub(super) enum Action {
+    /// Calls a method of the driver.
+    Method(&'static Interface, usize),
+    /// Runs a command that the client adds.
+    Command(&'static jumpstarter_core::command::Command),
+    /// Does something with a byte stream.
+    Bytes(&'static str, Bytes),
+}
+
+/// What can be done with a byte stream.
+#[derive(Clone, Copy)]
+pub(super) enum Bytes {
+    Console,
+    Pipe,
+    Expect,
+    ForwardTcp,
+    ForwardUnix,
+}
+
+/// The options that every level has.
+pub(super) fn common_options() -> [Arg; 2] {
+    let format = words::choice(FORMAT, &["text", "json"], "How to print results; JSON is one value per line")
+        .long("output");
+    [format, logging::level_option()]
+}
+
+/// The tree of a session.
+pub(super) fn root(device: &Device, clients: &[ClientEntry]) -> Item {
+    let mut root = item(device, clients);
+    root.root = true;
+    if let What::Leaf(_) = root.what {
+        // A driver at the root, which no exporter of ours reports, keeps its place below a group.
+        root = Item {
+            name: String::new(),
+            about: GROUP.to_owned(),
+            root: true,
+            what: What::Group { items: vec![root], silent: Vec::new() },
+        };
+    }
+    root
+}
+
+fn item(device: &Device, clients: &[ClientEntry]) -> Item {
+    let mut items = Vec::new();
+    let mut silent = Vec::new();
+    for child in device.children() {
+        let child = item(&child, clients);
+        match &child.what {
+            What::Group { items: inner, silent: without } if inner.is_empty() => {
+                let why = match without.as_slice() {
+                    [(name, why)] if name.is_empty() => why.clone(),
+                    _ => "it has no devices".to_owned(),
+                };
+                silent.push((child.name, why));
+            }
+            _ => items.push(child),
+        }
+    }
+    let entries = entries(device, clients);
+    let mut add = |leaf: Item| {
+        // Children come first; of several interfaces, the one that was named first.
+        if !items.iter().any(|item| item.name == leaf.name) {
+            items.push(leaf);
+        }
+    };
+    for entry in &entries {
+        for command in entry.commands {
+            add(leaf(device, command.method.export, command.method.doc, Action::Command(command)));
+        }
+    }
+    for entry in &entries {
+        for (index, method) in entry.interface.methods.iter().enumerate() {
+            if method.kind == Kind::Bytes {
+                for (name, doc, what) in byte_commands(entry.interface, method.export) {
+                    add(leaf(device, name, doc, Action::Bytes(method.export, what)));
+                }
+            } else {
+                add(leaf(device, method.export, method.doc, Action::Method(entry.interface, index)));
+            }
+        }
+    }
+    if items.is_empty() && device.children().next().is_none() && !is_composite(device) {
+        silent.push((String::new(), unknown(device)));
+    }
+    let built_in = || entries.first().map_or(GROUP, |entry| entry.interface.doc);
+    Item {
+        name: device.name().to_owned(),
+        about: device.description().filter(|text| !text.is_empty()).unwrap_or_else(built_in).to_owned(),
+        root: false,
+        what: What::Group { items, silent },
+    }
+}
+
+fn is_composite(device: &Device) -> bool {
+    matches!(device.client_class(), "" | jumpstarter_core::driver::COMPOSITE_CLIENT)
+}
+
+fn unknown(device: &Device) -> String {
+    let class = device.client_class();
+    format!("this program does not know its interface ({class}), and the exporter does not describe it")
+}
+
+/// The interfaces of a device, with what its clients add. What it announces counts; only from exporters that announce
+/// nothing, the class of its Python client does.
+fn entries(device: &Device, clients: &[ClientEntry]) -> Vec<ClientEntry> {
+    if device.services().is_empty() {
+        let mut known: Vec<_> =
+            clients.iter().filter(|entry| device.provides(entry.interface)).copied().collect();
+        // The class itself before the classes that it extends.
+        known.sort_by_key(|entry| entry.interface.python != device.client_class());
+        return known;
+    }
+    let mut entries: Vec<ClientEntry> = Vec::new();
+    for service in device.services() {
+        let known =
+            clients.iter().find(|entry| entry.interface.services().any(|known| known == *service)).copied();
+        let entry = known.or_else(|| described(device, service).map(ClientEntry::new));
+        if let Some(entry) = entry
+            && !entries.iter().any(|other| other.interface.full_service() == entry.interface.full_service())
+        {
+            entries.push(entry);
+        }
+    }
+    entries
+}
+
+/// The interface as the exporter describes it, for those that this program was not compiled with.
+fn described(device: &Device, service: &str) -> Option<&'static Interface> {
+    let mut failed = None;
+    for descriptor in device.descriptors() {
+        match dynamic::interface_from_descriptor(descriptor, service) {
+            Ok(interface) => return Some(interface),
+            Err(error) => failed = Some(error),
+        }
+    }
+    if let Some(error) = failed {
+        tracing::debug!(%error, service, device = device.path(), "the interface is not described");
+    }
+    None
+}
+
+fn byte_commands(interface: &Interface, method: &'static str) -> Vec<(&'static str, &'static str, Bytes)> {
+    let service = interface.full_service();
+    if service == SERIAL.full_service() {
+        vec![
+            ("start_console", console::START, Bytes::Console),
+            ("pipe", console::PIPE, Bytes::Pipe),
+            ("expect", console::EXPECT, Bytes::Expect),
+        ]
+    } else if service == NETWORK.full_service() {
+        vec![
+            ("forward_tcp", network::TCP, Bytes::ForwardTcp),
+            ("forward_unix", network::UNIX, Bytes::ForwardUnix),
+        ]
+    } else {
+        vec![(method, console::PIPE, Bytes::Pipe)]
+    }
+}
+
+fn leaf(device: &Device, export: &str, doc: &str, action: Action) -> Item {
+    let name = export.replace('_', "-");
+    let described = device.methods_description().get(&name).filter(|text| !text.is_empty());
+    let about = described.map_or_else(|| doc.to_owned(), Clone::clone);
+    Item { name, about, root: false, what: What::Leaf(Box::new(Leaf { device: device.clone(), action })) }
+}
+
+impl Item {
+    /// The command, if it is one.
+    pub(super) fn leaf(&self) -> Option<&Leaf> {
+        match &self.what {
+            What::Leaf(leaf) => Some(leaf),
+            What::Group { .. } => None,
+        }
+    }
+}
+
+impl Word for Item {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn about(&self) -> String {
+        self.about.clone()
+    }
+
+    fn words(&self) -> Option<&[Self]> {
+        match &self.what {
+            What::Group { items, .. } => Some(items),
+            What::Leaf(_) => None,
+        }
+    }
+
+    fn refused(&self, typed: &str) -> Option<String> {
+        let What::Group { silent, .. } = &self.what else { return None };
+        let (name, why) = silent.iter().find(|(name, _)| name == typed)?;
+        Some(format!("Device '{name}' has no commands: {why}."))
+    }
+
+    fn arguments(&self) -> Command {
+        let command = Command::new(self.name.clone());
+        let command = match &self.what {
+            What::Group { .. } => return command.args(common_options()),
+            What::Leaf(leaf) => match leaf.action {
+                Action::Method(interface, index) => args::of_method(command, &interface.methods[index]),
+                Action::Command(added) => args::of_command(command, added),
+                Action::Bytes(_, Bytes::Console) => command,
+                Action::Bytes(_, Bytes::Pipe) => console::pipe_arguments(command),
+                Action::Bytes(_, Bytes::Expect) => console::expect_arguments(command),
+                Action::Bytes(_, Bytes::ForwardTcp) => network::tcp_arguments(command),
+                Action::Bytes(_, Bytes::ForwardUnix) => network::unix_arguments(command),
+            },
+        };
+        let prints = matches!(&self.what, What::Leaf(leaf) if !matches!(leaf.action, Action::Bytes(..)));
+        let taken = command.get_arguments().any(|arg| arg.get_long() == Some("output"));
+        let [format, level] = common_options();
+        let command = if prints && !taken { command.arg(format) } else { command };
+        let taken = command.get_arguments().any(|arg| arg.get_long() == Some("log-level"));
+        if taken { command } else { command.arg(level) }
+    }
+
+    fn alone(&self) -> u8 {
+        if self.root { 0 } else { crate::report::USAGE }
+    }
+}

@@ -1,0 +1,228 @@
+//! Log lines on standard error: for people while they work, as JSON for a service.
+
+use std::{
+    fmt::{self, Write as _},
+    io::{self, IsTerminal as _},
+    sync::Mutex,
+};
+
+use clap::Arg;
+use tracing::{Event, Level, Subscriber, field::Field, level_filters::LevelFilter};
+use tracing_subscriber::{
+    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    registry::LookupSpan,
+};
+
+use crate::{style, words};
+
+/// The levels, as the option names them.
+pub(crate) const LEVELS: &[&str] = &["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"];
+
+/// `--log-level`.
+pub(crate) fn level_option() -> Arg {
+    words::choice("log-level", LEVELS, "Set the log level")
+}
+
+/// The options of `jmp`.
+pub(crate) fn options() -> [Arg; 2] {
+    [
+        level_option(),
+        words::choice(
+            "log-format",
+            &["auto", "json", "text"],
+            "How `jmp run` logs; auto is JSON unless standard error is a terminal",
+        ),
+    ]
+}
+
+/// Which log lines are wanted, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    level: LevelFilter,
+    json: Option<bool>,
+}
+
+impl Wanted {
+    /// What the options ask for.
+    pub(crate) fn from_options(level: Option<&str>, format: Option<&str>) -> Self {
+        let level = match level.map(str::to_ascii_uppercase).as_deref() {
+            Some("DEBUG") => LevelFilter::DEBUG,
+            Some("WARNING") => LevelFilter::WARN,
+            Some("ERROR" | "CRITICAL") => LevelFilter::ERROR,
+            _ => LevelFilter::INFO,
+        };
+        let json = match format.map(str::to_ascii_lowercase).as_deref() {
+            Some("json") => Some(true),
+            Some("text") => Some(false),
+            _ => None,
+        };
+        Self { level, json }
+    }
+
+    /// For somebody who sits in front of it. The format is that of services only.
+    pub(crate) fn start(self) {
+        self.install(false);
+    }
+
+    /// For a service.
+    pub(crate) fn start_service(self) {
+        self.install(self.json.unwrap_or_else(|| !io::stderr().is_terminal()));
+    }
+
+    fn install(self, json: bool) {
+        let lines = Lines { json, colour: style::on_stderr(), last: Mutex::default() };
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(self.level)
+            .with_writer(io::stderr)
+            .event_format(lines)
+            .finish();
+        // Somebody who calls this program as a library may have installed another one.
+        let _ = tracing::subscriber::set_global_default(subscriber);
+    }
+}
+
+/// One line per event. A field `source` says who speaks, for lines that come from somewhere else.
+struct Lines {
+    json: bool,
+    colour: bool,
+    /// Time and source of the line before: what is the same is not repeated.
+    last: Mutex<(String, String)>,
+}
+
+#[derive(Default)]
+struct Fields {
+    message: String,
+    source: String,
+    others: Vec<(&'static str, String)>,
+}
+
+impl Fields {
+    fn put(&mut self, field: &Field, text: String) {
+        match field.name() {
+            "message" => self.message = text,
+            "source" => self.source = text,
+            name => self.others.push((name, text)),
+        }
+    }
+}
+
+impl tracing::field::Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value.to_owned());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, format!("{value:?}"));
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let level = *event.metadata().level();
+        if self.json {
+            return writer.write_str(&json(level, event.metadata().target(), fields, jiff::Timestamp::now()));
+        }
+        let now = jiff::Zoned::now().strftime("%m/%d/%y %H:%M:%S").to_string();
+        writer.write_str(&self.text(level, fields, now))
+    }
+}
+
+fn json(level: Level, target: &str, fields: Fields, now: jiff::Timestamp) -> String {
+    let mut object = serde_json::Map::new();
+    let mut put = |key: &str, value: String| object.insert(key.to_owned(), value.into());
+    put("ts", format!("{now:.6}"));
+    let level = match level {
+        Level::ERROR => "error",
+        Level::WARN => "warning",
+        Level::INFO => "info",
+        _ => "debug",
+    };
+    put("level", level.to_owned());
+    put("msg", fields.message);
+    put("component", "exporter".to_owned());
+    put("logger", target.replace("::", "."));
+    if !fields.source.is_empty() {
+        put("source", fields.source);
+    }
+    for (name, value) in fields.others {
+        put(name, value);
+    }
+    format!("{}\n", serde_json::Value::Object(object))
+}
+
+impl Lines {
+    fn text(&self, level: Level, fields: Fields, now: String) -> String {
+        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let stamp = if last.0 == now { " ".repeat(now.len() + 2) } else { format!("[{now}]") };
+        let name = match level {
+            Level::ERROR => "ERROR",
+            Level::WARN => "WARNING",
+            Level::INFO => "INFO",
+            _ => "DEBUG",
+        };
+        let name = match (self.colour, level) {
+            (true, Level::ERROR) => format!("{}   ", style::red(name)),
+            (true, Level::WARN) => format!("{} ", style::yellow(name)),
+            _ => format!("{name:<8}"),
+        };
+        let mut line = format!("{stamp} {name} ");
+        if !fields.source.is_empty() && fields.source != last.1 {
+            let _ = write!(line, "[{}] ", style::printable(&fields.source));
+        }
+        line.push_str(style::printable(&fields.message).trim_end());
+        for (field, value) in &fields.others {
+            let _ = write!(line, " {field}={}", style::printable(value));
+        }
+        *last = (now, fields.source);
+        line.push('\n');
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(source: &str, message: &str) -> Fields {
+        Fields { message: message.into(), source: source.into(), others: Vec::new() }
+    }
+
+    #[test]
+    fn time_and_source_are_said_once() {
+        let lines = Lines { json: false, colour: false, last: Mutex::default() };
+        let at = || "11/20/26 20:56:50".to_owned();
+        assert_eq!(
+            lines.text(Level::INFO, fields("exporter:driver", "one"), at()),
+            "[11/20/26 20:56:50] INFO     [exporter:driver] one\n"
+        );
+        assert_eq!(
+            lines.text(Level::WARN, fields("exporter:driver", "two"), at()),
+            "                    WARNING  two\n"
+        );
+        assert_eq!(
+            lines.text(Level::INFO, fields("", "three"), at()),
+            "                    INFO     three\n"
+        );
+    }
+
+    #[test]
+    fn services_log_one_json_object_per_line() {
+        let text =
+            json(Level::WARN, "jumpstarter_exporter::hook", fields("", "a\nb"), jiff::Timestamp::UNIX_EPOCH);
+        let object: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((object["level"].as_str(), object["msg"].as_str()), (Some("warning"), Some("a\nb")));
+        assert_eq!(object["ts"], "1970-01-01T00:00:00.000000Z");
+        assert_eq!(object["logger"], "jumpstarter_exporter.hook");
+    }
+}

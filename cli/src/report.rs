@@ -1,0 +1,210 @@
+//! Everything that can end a command early, how it is shown, and the exit code it stands for.
+//!
+//! | Code | Meaning |
+//! |---|---|
+//! | 0 | success |
+//! | 1 | something failed; one line says what |
+//! | 2 | the command line makes no sense |
+//! | 126, 127 | the command of `jmp shell` cannot be executed, is not there |
+//! | 128 + n | ended by signal n: 130 for Ctrl-C, 143 for SIGTERM |
+//! | other | the code of the command that `jmp shell` ran |
+
+use std::{
+    fmt,
+    io::{self, Write as _},
+};
+
+use jumpstarter_core::{Error, config::Problems};
+
+use crate::style;
+
+/// What a command ends with when it ends well: its exit code.
+pub(crate) type Outcome = Result<u8, Stop>;
+
+/// Exit code of any reported failure.
+pub(crate) const FAILURE: u8 = 1;
+/// Exit code of a command line that makes no sense.
+pub(crate) const USAGE: u8 = 2;
+
+/// Why a command ends before its end.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// Help was asked for, or is the best answer.
+    Help {
+        /// The text.
+        text: String,
+        /// 0 if it was asked for.
+        code: u8,
+    },
+    /// The command line makes no sense.
+    Usage {
+        /// The command's line of usage, without `Usage: `.
+        usage: String,
+        /// The command, as it would be typed.
+        path: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// A file makes no sense; every problem of it.
+    Problems(Problems),
+    /// Something failed.
+    Failed {
+        /// One line, or a few.
+        message: String,
+        /// Exit code.
+        code: u8,
+    },
+    /// A signal asked the program to end.
+    Signal(Signalled),
+    /// Nobody reads the output any more.
+    ClosedPipe,
+}
+
+/// A signal that ends programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signalled {
+    /// The terminal is gone.
+    Hangup,
+    /// Ctrl-C.
+    Interrupt,
+    /// Ctrl-\.
+    Quit,
+    /// A polite request.
+    Terminate,
+}
+
+impl Signalled {
+    /// The signal.
+    pub(crate) fn signal(self) -> rustix::process::Signal {
+        use rustix::process::Signal;
+        match self {
+            Self::Hangup => Signal::HUP,
+            Self::Interrupt => Signal::INT,
+            Self::Quit => Signal::QUIT,
+            Self::Terminate => Signal::TERM,
+        }
+    }
+
+    /// What a shell reports for a program that this signal ended.
+    pub(crate) fn code(self) -> u8 {
+        signal_code(self.signal().as_raw())
+    }
+}
+
+impl fmt::Display for Signalled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hangup => "the terminal is gone, terminating",
+            Self::Interrupt => "SIGINT pressed, terminating",
+            Self::Quit => "SIGQUIT received, terminating",
+            Self::Terminate => "SIGTERM received, terminating",
+        })
+    }
+}
+
+/// What a shell reports for a program that this signal ended.
+pub(crate) fn signal_code(signal: i32) -> u8 {
+    u8::try_from(signal.clamp(0, 127)).unwrap_or_default() + 128
+}
+
+impl Stop {
+    /// Something failed.
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self::Failed { message: message.into(), code: FAILURE }
+    }
+
+    /// The exit code.
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Self::Help { code, .. } | Self::Failed { code, .. } => *code,
+            Self::Usage { .. } => USAGE,
+            Self::Problems(_) => FAILURE,
+            Self::Signal(signal) => signal.code(),
+            // As if the signal for it had not been ignored.
+            Self::ClosedPipe => signal_code(rustix::process::Signal::PIPE.as_raw()),
+        }
+    }
+
+    /// Shows it: help that was asked for on standard output, everything else on standard error.
+    pub(crate) fn print(&self) {
+        // Where nobody reads, nobody needs to be told.
+        let _ = match self {
+            Self::Help { text, code: 0 } => io::stdout().lock().write_all(text.as_bytes()),
+            Self::ClosedPipe => Ok(()),
+            other => io::stderr().lock().write_all(other.text(style::on_stderr()).as_bytes()),
+        };
+    }
+
+    fn text(&self, colour: bool) -> String {
+        match self {
+            Self::Help { text, .. } => text.clone(),
+            Self::Usage { usage, path, message } => {
+                format!("Usage: {usage}\nTry '{path} --help' for help.\n\n{}", error_line(message, colour))
+            }
+            Self::Problems(problems) => format!("{}\n", problems.render().trim_end()),
+            Self::Failed { message, .. } => error_line(message, colour),
+            Self::Signal(signal) => format!("{signal}\n"),
+            Self::ClosedPipe => String::new(),
+        }
+    }
+}
+
+fn error_line(message: &str, colour: bool) -> String {
+    let message = style::printable(message.trim_end());
+    if colour { format!("Error: {}\n", style::red(&message)) } else { format!("Error: {message}\n") }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        tracing::debug!(error = ?error, "failed");
+        Self::failed(error.message())
+    }
+}
+
+impl From<Problems> for Stop {
+    fn from(problems: Problems) -> Self {
+        Self::Problems(problems)
+    }
+}
+
+/// Errors of writing results; what else can fail carries its own context.
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::ClosedPipe,
+            _ => Self::failed(format!("writing the result: {error}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_three_shapes_of_errors() {
+        let usage = Stop::Usage {
+            usage: "jmp run [OPTIONS]".into(),
+            path: "jmp run".into(),
+            message: "Missing option '--exporter'.".into(),
+        };
+        let text = "Usage: jmp run [OPTIONS]\nTry 'jmp run --help' for help.\n\nError: Missing option '--exporter'.\n";
+        assert_eq!((usage.text(false).as_str(), usage.code()), (text, 2));
+        let failed = Stop::failed("no");
+        assert_eq!((failed.text(false).as_str(), failed.code()), ("Error: no\n", 1));
+        assert_eq!(failed.text(true), "Error: \u{1b}[31mno\u{1b}[0m\n");
+    }
+
+    #[test]
+    fn signals_are_the_codes_that_shells_report() {
+        assert_eq!(Stop::Signal(Signalled::Interrupt).code(), 130);
+        assert_eq!(Stop::Signal(Signalled::Terminate).code(), 143);
+        assert_eq!(Stop::ClosedPipe.code(), 141);
+        assert_eq!(signal_code(9), 137);
+    }
+
+    #[test]
+    fn a_peer_cannot_write_to_the_terminal_through_an_error() {
+        assert_eq!(Stop::failed("a\u{1b}[2Jb\nc").text(false), "Error: a\\u{1b}[2Jb\nc\n");
+    }
+}
