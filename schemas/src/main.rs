@@ -1,0 +1,134 @@
+//! Writes every document that is derived from the Rust types, or checks that the written ones are fresh.
+//!
+//! ```text
+//! cargo schemas            write
+//! cargo schemas --check    compare; the differences are printed, and the exit code is 1 if there are any
+//! ```
+//!
+//! | Document | From |
+//! |---|---|
+//! | `proto/interfaces/<name>/v<n>/<name>.proto` | the interfaces |
+//! | `schemas/drivers/<type>.json` | the configuration types of the drivers |
+//! | `schemas/exporter-config.json` | all of them, and the exporter file's own types |
+//!
+//! | Module | Responsibility |
+//! |---|---|
+//! | `documents` | paths and contents |
+//! | `exporter` | the schema of the exporter file |
+
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod documents;
+mod exporter;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::Parser;
+
+use crate::documents::Document;
+
+/// Write every document that is derived from the Rust types.
+#[derive(Parser)]
+#[command(name = "cargo schemas")]
+struct Arguments {
+    /// Compare only, and fail if a document is not fresh.
+    #[arg(long)]
+    check: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let documents = match documents::all() {
+        Ok(documents) => documents,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = if arguments.check { check(&root, &documents) } else { write(&root, &documents) };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn write(root: &Path, documents: &[Document]) -> io::Result<bool> {
+    for document in documents {
+        let path = root.join(&document.path);
+        if fs::read_to_string(&path).is_ok_and(|written| written == document.content) {
+            continue;
+        }
+        let folder = path.parent().unwrap_or(root);
+        fs::create_dir_all(folder)?;
+        // Written beside and renamed: a half-written document is worse than none.
+        let file = tempfile::NamedTempFile::new_in(folder)?;
+        fs::write(file.path(), &document.content)?;
+        file.persist(&path).map_err(|error| error.error)?;
+        println!("wrote {}", document.path.display());
+    }
+    for path in stale(root, documents)? {
+        fs::remove_file(root.join(&path))?;
+        println!("removed {}", path.display());
+    }
+    Ok(true)
+}
+
+fn check(root: &Path, documents: &[Document]) -> io::Result<bool> {
+    let mut fresh = true;
+    for document in documents {
+        let written = fs::read_to_string(root.join(&document.path)).unwrap_or_default();
+        if written != document.content {
+            fresh = false;
+            let changes = similar::TextDiff::from_lines(written.as_str(), &document.content);
+            let name = document.path.display().to_string();
+            eprintln!("{name} is not fresh:\n{}", changes.unified_diff().header(&name, "what the types say"));
+        }
+    }
+    for path in stale(root, documents)? {
+        fresh = false;
+        eprintln!("{} belongs to nothing any more", path.display());
+    }
+    if !fresh {
+        eprintln!("help: run `cargo schemas` and commit what it writes");
+    }
+    Ok(fresh)
+}
+
+/// Written documents that nothing stands behind any more.
+fn stale(root: &Path, documents: &[Document]) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for folder in ["proto/interfaces", "schemas/drivers"] {
+        collect(root, Path::new(folder), &mut found)?;
+    }
+    found.retain(|path| !documents.iter().any(|document| document.path == *path));
+    found.sort();
+    Ok(found)
+}
+
+fn collect(root: &Path, folder: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    let entries = match fs::read_dir(root.join(folder)) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let path = folder.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            collect(root, &path, found)?;
+        } else {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
