@@ -1,6 +1,17 @@
 //! Everything that the attributes print names of. Not for people, and not stable.
 
-pub use std::{borrow::Cow, sync::Arc, vec, vec::Vec};
+pub use std::{
+    borrow::Cow,
+    clone::Clone,
+    fmt::Debug,
+    future::Future,
+    marker::{Send, Sized, Sync},
+    option::Option::{self, None, Some},
+    result::Result::{Err, Ok},
+    sync::Arc,
+    unreachable, vec,
+    vec::Vec,
+};
 
 pub use bytes::Bytes;
 pub use prost_types::Value;
@@ -15,7 +26,7 @@ pub use jumpstarter_core::{
         EnumSpec, Exclusive, Field, Framing, Interface, Kind, MessageSpec, Method, Param, Role, Type,
         assert_no_shared_names,
     },
-    dispatch::{Args, Argument, Calling, Outcome, Provided, Rest, Returned, blocking, calling, unknown, wait},
+    dispatch::{Args, Argument, Calling, Outcome, Provided, Rest, Returned, blocking, calling, unknown},
     driver::{
         COMPOSITE_CLIENT, Child, ChildSet, ChildSpec, Children, Config, Driver, DriverFactory, DriverSpec, DriverTypes,
         Factory, Hostable, Need, NoChildren, NoConfig, Open, rest,

@@ -32,7 +32,7 @@ pub(crate) fn children(set: &Children) -> TokenStream {
             const SPECS: &'static [#rt::ChildSpec] = &[#(#specs),*];
 
             fn take(children: &#rt::Children) -> #rt::Result<Self> {
-                ::core::result::Result::Ok(Self { #(#taken),* })
+                #rt::Ok(Self { #(#taken),* })
             }
         }
     }
@@ -42,11 +42,11 @@ fn spec(child: &Child, rt: &TokenStream) -> TokenStream {
     let Child { name, also, form, ty, doc, .. } = child;
     let also = texts(also);
     let asked = ask(ty, &quote!(#rt::Child));
-    let interface = quote!(::core::option::Option::Some(#asked::INTERFACE));
+    let interface = quote!(#rt::Some(#asked::INTERFACE));
     let (interface, need) = match form {
         Form::Configured => (interface, quote!(#asked::NEED)),
         Form::Made => (interface, quote!(#rt::Need::Made)),
-        Form::Rest => (quote!(::core::option::Option::None), quote!(#rt::Need::Rest)),
+        Form::Rest => (quote!(#rt::None), quote!(#rt::Need::Rest)),
     };
     quote!(#rt::ChildSpec { name: #name, also: #also, interface: #interface, need: #need, doc: #doc })
 }

@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
-use super::{ask, ask_outcome};
+use super::{ask, ask_outcome, index};
 use crate::model::{Interface, Method, Place, joined, local, shouting};
 
 /// `PowerClient` and what it implements.
@@ -12,13 +12,13 @@ pub(super) fn client(interface: &Interface) -> TokenStream {
     let Interface { vis, ident, methods, .. } = interface;
     let name = joined(ident, "Client");
     let constant = shouting(ident);
-    let about = format!("A client of [`{ident}`]: for a driver in this process, or one behind a connection. Made by `#[interface]`.");
+    let about = format!(" A client of [`{ident}`]: for a driver in this process, or one behind a connection. Made by `#[interface]`.");
     let calls = methods.iter().enumerate().map(|(i, method)| call(i, method, interface));
     let implementation = implementation(interface);
     let driver = local("driver");
     quote! {
         #[doc = #about]
-        #[derive(::core::clone::Clone, ::core::fmt::Debug)]
+        #[derive(#rt::Clone, #rt::Debug)]
         #vis struct #name(#rt::Target);
 
         #[automatically_derived]
@@ -73,19 +73,18 @@ fn call(i: usize, method: &Method, interface: &Interface) -> TokenStream {
             Place::Rest(i, _) => (quote!(#rt::Rest), i),
             Place::Injected => return TokenStream::new(),
         };
+        let i = index(i);
         let argument = ask(&param.ty, &question);
         quote!(#argument::put(#ident, &mut #sending, #i);)
     });
-    let returned = ask(ret, &quote!(#rt::Returned));
     let outcome = ask_outcome(ret, &rt);
-    let answer = local("answer");
+    let i = index(i);
     quote_spanned! {ident.span()=>
         #(#attrs)*
         #vis async fn #ident(&self #(, #params)*) -> #ret {
             let #mutable #sending = self.0.args(&#constant, #i);
             #(#puts)*
-            let #answer = self.0.reply(&#constant, #i, #sending).await;
-            #returned::from_result(#answer.and_then(#outcome::from_reply))
+            #outcome::restore(self.0.reply(&#constant, #i, #sending).await)
         }
     }
 }
@@ -112,10 +111,10 @@ fn implementation(interface: &Interface) -> TokenStream {
         let arguments = method.on_wire().map(|param| &param.ident);
         let call = quote!(Self::#ident(self #(, #arguments)*));
         if method.blocking {
-            let returned = ask(ret, &quote!(#rt::Returned));
+            let outcome = ask_outcome(ret, &rt);
             quote! {
                 fn #ident(&self #params) -> #ret {
-                    #returned::from_result(#rt::wait(async move { #returned::into_result(#call.await) }))
+                    #outcome::wait(#call)
                 }
             }
         } else {
@@ -132,7 +131,7 @@ fn implementation(interface: &Interface) -> TokenStream {
         quote! {
             #[allow(unused_variables)]
             #sig {
-                ::core::unreachable!()
+                #rt::unreachable!()
             }
         }
     });

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned as _;
 
-use super::{ask, describe, dispatch};
+use super::{at, describe, dispatch, index};
 use crate::model::{Commands, Default, Method, Param, local};
 
 /// The client's block and `COMMANDS`.
@@ -15,7 +15,8 @@ pub(crate) fn commands(commands: &Commands) -> TokenStream {
     let injected = describe::injected(methods, &rt);
     let place = client.span();
     // At the client's name: the message names the command.
-    let unique = quote_spanned!(place=> const _: () = #rt::new_commands(<#client as #rt::Client>::INTERFACE, #client::COMMANDS););
+    let rt_here = at(place, &rt);
+    let unique = quote_spanned!(place=> const _: () = #rt_here::new_commands(<#client as #rt_here::Client>::INTERFACE, #client::COMMANDS););
     quote! {
         #item
 
@@ -31,18 +32,20 @@ pub(crate) fn commands(commands: &Commands) -> TokenStream {
 }
 
 fn command(i: usize, method: &Method, client: &syn::Type, rt: &TokenStream) -> TokenStream {
+    let i = index(i);
     let (target, args, it) = (local("target"), local("args"), local("it"));
     let default = |param: &Param| default(param, method, rt);
     let described = describe::method(method, rt, default);
     let options = method.on_wire().map(|param| {
         let options = &param.options;
-        let long = optional(options.long.as_ref().map(|text| quote!(#text)));
-        let short = optional(options.short.map(|letter| quote!(#letter)));
-        let value_name = optional(options.value_name.as_ref().map(|text| quote!(#text)));
-        let default = optional(match &param.default {
+        let long = optional(options.long.as_ref().map(|text| quote!(#text)), rt);
+        let short = optional(options.short.map(|letter| quote!(#letter)), rt);
+        let value_name = optional(options.value_name.as_ref().map(|text| quote!(#text)), rt);
+        let default = match &param.default {
             Some(Default::Text(text)) => Some(quote!(#text)),
             _ => None,
-        });
+        };
+        let default = optional(default, rt);
         quote!(#rt::CommandOption { long: #long, short: #short, default: #default, value_name: #value_name })
     });
     let taken = dispatch::arguments(method, rt, &quote!(&#client::COMMANDS[#i].method), |_| None);
@@ -72,25 +75,24 @@ fn default(param: &Param, method: &Method, rt: &TokenStream) -> Option<TokenStre
         Some(Default::Text(text)) => {
             let place = format!("`{}` of {}", param.name, method.export);
             let ask = quote_spanned!(text.span()=> #rt::value_of_text::<#ty>(#text, #place));
-            quote!(::core::option::Option::Some(|| #ask))
+            quote!(.or(|| #ask))
         }
         Some(Default::Value(value)) => quote! {
-            ::core::option::Option::Some(|| {
+            .or(|| {
                 let value: #ty = #value;
                 #rt::default_value(&value)
             })
         },
         None if param.options.long.is_some() || param.options.short.is_some() => {
-            let argument = ask(ty, &quote!(#rt::Argument));
-            quote!(#rt::flag(#argument::TYPE))
+            quote!(.or_flag())
         }
         None => return None,
     })
 }
 
-fn optional(value: Option<TokenStream>) -> TokenStream {
+fn optional(value: Option<TokenStream>, rt: &TokenStream) -> TokenStream {
     match value {
-        Some(value) => quote!(::core::option::Option::Some(#value)),
-        None => quote!(::core::option::Option::None),
+        Some(value) => quote!(#rt::Some(#value)),
+        None => quote!(#rt::None),
     }
 }

@@ -4,7 +4,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned as _;
 
-use super::{ask, ask_outcome, describe::param_default};
+use super::{ask, ask_outcome, describe::param_default, index};
 use crate::model::{Interface, Method, Param, Place, local, shouting};
 
 /// `fn __dispatch(…)`, a provided function of the trait: whoever can name the trait can host an implementation.
@@ -12,8 +12,9 @@ pub(super) fn dispatch(interface: &Interface) -> TokenStream {
     let rt = interface.root.rt();
     let Interface { ident, methods, .. } = interface;
     let constant = shouting(ident);
-    let (it, index, args) = (local("it"), local("method"), local("args"));
+    let (it, method, args) = (local("it"), local("method"), local("args"));
     let arms = methods.iter().enumerate().map(|(i, method)| {
+        let i = index(i);
         let name = &method.ident;
         let described = quote!(&#constant.methods[#i]);
         let default = |param: &Param| param.default.as_ref().map(|_| param_default(ident, method, param));
@@ -32,12 +33,12 @@ pub(super) fn dispatch(interface: &Interface) -> TokenStream {
     let unused = methods.is_empty().then(|| quote!(let _ = (#it, #args);));
     quote! {
         #[doc(hidden)]
-        fn __dispatch(#it: #rt::Arc<Self>, #index: usize, #args: #rt::Args) -> #rt::Calling
+        fn __dispatch(#it: #rt::Arc<Self>, #method: usize, #args: #rt::Args) -> #rt::Calling
         where
-            Self: ::core::marker::Sized,
+            Self: #rt::Sized,
         {
             #unused
-            match #index {
+            match #method {
                 #(#arms)*
                 _ => #rt::unknown(),
             }
@@ -60,19 +61,22 @@ pub(super) fn arguments(
         let (name, ty) = (&param.ident, &param.ty);
         let argument = ask(ty, &quote!(#rt::Argument));
         let place = ty.span();
-        let default = match default(param) {
-            Some(default) => quote!(::core::option::Option::Some(#default)),
-            None => quote!(::core::option::Option::None),
-        };
         match param.place {
-            Place::Wire(i, _) => quote_spanned!(place=> let #name = #argument::take(&mut #reader, #i, #default)?;),
+            Place::Wire(i, _) => {
+                let i = index(i);
+                match default(param) {
+                    Some(default) => {
+                        quote_spanned!(place=> let #name = #argument::take_or(&mut #reader, #i, #rt::Some(#default))?;)
+                    }
+                    None => quote_spanned!(place=> let #name = #argument::take(&mut #reader, #i)?;),
+                }
+            }
             Place::Rest(i, _) => {
+                let i = index(i);
                 let rest = ask(ty, &quote!(#rt::Rest));
                 quote_spanned!(place=> let #name = #rest::take(&mut #reader, #i)?;)
             }
-            Place::Injected => {
-                quote_spanned!(place=> let #name = #argument::take(&mut #reader, usize::MAX, ::core::option::Option::None)?;)
-            }
+            Place::Injected => quote_spanned!(place=> let #name = #argument::injected(&mut #reader)?;),
         }
     });
     quote! {
@@ -83,7 +87,6 @@ pub(super) fn arguments(
 
 /// The method's answer as a `Result<Reply>`.
 pub(super) fn answer(method: &Method, rt: &TokenStream, call: &TokenStream) -> TokenStream {
-    let returned = ask(&method.ret, &quote!(#rt::Returned));
     let outcome = ask_outcome(&method.ret, rt);
-    quote!(#returned::into_result(#call).map(#outcome::into_reply))
+    quote!(#outcome::erase(#call))
 }

@@ -4,7 +4,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned as _;
 
-use super::texts;
+use super::{at, texts};
 use crate::model::{Driver, Opening};
 
 /// The struct again, and how it is hosted.
@@ -14,8 +14,8 @@ pub(crate) fn driver(driver: &Driver) -> TokenStream {
     let aliases = texts(&driver.aliases);
     let labels = driver.labels.iter().map(|(key, value)| quote!((#key, #value)));
     let client = match &driver.client {
-        Some(client) => quote!(::core::option::Option::Some(#client)),
-        None => quote!(::core::option::Option::None),
+        Some(client) => quote!(#rt::Some(#client)),
+        None => quote!(#rt::None),
     };
     let config = driver.config.as_ref().map_or_else(|| quote!(#rt::NoConfig), |ty| quote!(#ty));
     let children = driver.children.as_ref().map_or_else(|| quote!(#rt::NoChildren), |ty| quote!(#ty));
@@ -29,7 +29,8 @@ pub(crate) fn driver(driver: &Driver) -> TokenStream {
         })
         .collect();
     let opening = opening(driver, &rt, &config, &children);
-    let shared = quote_spanned!(*place=> const _: () = #rt::assert_no_shared_names(<#ident as #rt::Hostable>::SPEC.provides););
+    let here = at(*place, &rt);
+    let shared = quote_spanned!(*place=> const _: () = #here::assert_no_shared_names(<#ident as #here::Hostable>::SPEC.provides););
     quote! {
         #item
 
@@ -72,11 +73,11 @@ fn opening(driver: &Driver, rt: &TokenStream, config: &TokenStream, children: &T
             let argument = driver.config.as_ref().map(|_| quote!(config));
             let unused = argument.is_none().then(|| quote!(let _ = config;));
             let made = quote_spanned!(path.span()=> #path(#argument));
-            quote!(#unused ::core::result::Result::Ok(#made))
+            quote!(#unused #rt::Ok(#made))
         }
         Opening::Made(makers) => {
             let makers = texts(makers);
-            quote!(let _ = config; ::core::result::Result::Err(#rt::only_made(#type_name, #makers)))
+            quote!(let _ = config; #rt::Err(#rt::only_made(#type_name, #makers)))
         }
     };
     Some(quote! {

@@ -24,7 +24,7 @@ fn definition(interface: &Interface) -> TokenStream {
     let Interface { attrs, vis, ident, supertraits, methods, broken, .. } = interface;
     let constant = shouting(ident);
     let supertraits = supertraits.iter();
-    let methods = methods.iter().map(method);
+    let methods = methods.iter().map(|each| method(each, &rt));
     let broken = broken.iter().map(|Broken { attrs, sig, body }| match body {
         Some(body) => quote!(#(#attrs)* #sig #body),
         // The compiler advises against `async fn` in public traits; this one is wrong anyway, and said so.
@@ -33,7 +33,7 @@ fn definition(interface: &Interface) -> TokenStream {
     let dispatch = dispatch::dispatch(interface);
     quote! {
         #(#attrs)*
-        #vis trait #ident: #(#supertraits +)* ::core::marker::Send + ::core::marker::Sync + 'static {
+        #vis trait #ident: #(#supertraits +)* #rt::Send + #rt::Sync + 'static {
             #(#methods)*
             #(#broken)*
 
@@ -47,7 +47,7 @@ fn definition(interface: &Interface) -> TokenStream {
 
 /// An `async fn` becomes a function that returns a future which may move between threads: implementations still write
 /// `async fn`, and one that cannot move is reported at the implementation.
-fn method(method: &Method) -> TokenStream {
+fn method(method: &Method, rt: &TokenStream) -> TokenStream {
     let Method { ident, attrs, ret, params, body, .. } = method;
     let params = params.iter().map(|param| {
         let (ident, ty) = (&param.ident, &param.ty);
@@ -58,7 +58,7 @@ fn method(method: &Method) -> TokenStream {
         let body = body.as_ref().map_or_else(|| quote!(;), |body| quote!(#body));
         return quote!(#(#attrs)* fn #ident(&self #params) -> #ret #body);
     }
-    let future = quote!(impl ::core::future::Future<Output = #ret> + ::core::marker::Send);
+    let future = quote!(impl #rt::Future<Output = #ret> + #rt::Send);
     match body {
         None => quote_spanned!(ident.span()=> #(#attrs)* fn #ident(&self #params) -> #future;),
         Some(body) => quote! {

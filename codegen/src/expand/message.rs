@@ -1,9 +1,9 @@
 //! `#[message]`: the two wire languages, serde and JSON Schema.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{quote, quote_spanned};
+use quote::{ToTokens as _, quote, quote_spanned};
 
-use super::{ask, texts};
+use super::{ask, index, number, texts};
 use crate::model::{Content, Default, Message, MessageField, Variant, plain};
 
 /// The type again, and what it is on the wire.
@@ -16,6 +16,7 @@ pub(crate) fn message(message: &Message) -> TokenStream {
         Content::Fields { fields, reserved_tags, reserved_names, list } => {
             let printed = fields.iter().map(|MessageField { attrs, vis, ident, ty, .. }| quote!(#(#attrs)* #vis #ident: #ty));
             let reserved_names = texts(reserved_names);
+            let reserved_tags = reserved_tags.iter().map(|tag| number(*tag));
             let rest = quote!(reserved: (&[#(#reserved_tags),*], #reserved_names), list: #list,);
             (quote!(#vis struct #ident { #(#printed),* }), structure(message, fields, &rest))
         }
@@ -34,14 +35,14 @@ pub(crate) fn message(message: &Message) -> TokenStream {
 
         #[automatically_derived]
         impl #rt::serde::Serialize for #ident {
-            fn serialize<S: #rt::serde::Serializer>(&self, serializer: S) -> ::core::result::Result<S::Ok, S::Error> {
+            fn serialize<S: #rt::serde::Serializer>(&self, serializer: S) -> #rt::Result<S::Ok, S::Error> {
                 #rt::serialize(self, serializer)
             }
         }
 
         #[automatically_derived]
         impl<'de> #rt::serde::Deserialize<'de> for #ident {
-            fn deserialize<D: #rt::serde::Deserializer<'de>>(deserializer: D) -> ::core::result::Result<Self, D::Error> {
+            fn deserialize<D: #rt::serde::Deserializer<'de>>(deserializer: D) -> #rt::Result<Self, D::Error> {
                 #rt::deserialize(deserializer)
             }
         }
@@ -69,13 +70,15 @@ fn structure(message: &Message, fields: &[MessageField], rest: &TokenStream) -> 
     let name = plain(ident);
     let wires: Vec<_> = fields.iter().map(|field| ask(&field.ty, &quote!(#rt::Wire))).collect();
     let names: Vec<_> = fields.iter().map(|field| &field.ident).collect();
-    let indices: Vec<_> = (0..fields.len()).collect();
+    let indices: Vec<_> = (0..fields.len()).map(index).collect();
     let defaults: Vec<_> = fields.iter().map(|field| field.default.as_ref().map(|_| default_name(&field.ident))).collect();
     let functions = fields.iter().filter_map(|field| default_function(message, field));
     let specs = fields.iter().zip(&wires).zip(&defaults).map(|((field, wire), default)| {
-        let MessageField { name, tag, doc, unit, .. } = field;
-        let default = optional(default.as_ref().map(|function| quote!(|| #rt::default_value(&#ident::#function()))));
-        quote!(#rt::Field { name: #name, tag: #tag, ty: #wire::TYPE, default: #default, unit: #unit, doc: #doc })
+        let MessageField { name, doc, unit, .. } = field;
+        let tag = number(field.tag);
+        let default = default.as_ref().map(|function| quote!(.or(|| #rt::default_value(&#ident::#function()))));
+        let unit = (!unit.is_empty()).then(|| quote!(.unit(#unit)));
+        quote!(#rt::field(#name, #tag, #wire::TYPE, #doc) #default #unit)
     });
     let zeros = fields.iter().zip(&wires).zip(&defaults).map(|((field, wire), default)| {
         let name = &field.ident;
@@ -85,17 +88,19 @@ fn structure(message: &Message, fields: &[MessageField], rest: &TokenStream) -> 
         }
     });
     let encodes = fields.iter().zip(&wires).zip(&defaults).map(|((field, wire), default)| {
-        let (name, tag) = (&field.ident, field.tag);
+        let (name, tag) = (&field.ident, number(field.tag));
         // A field with a default has presence: its zero value must travel.
         let encode = if default.is_some() { quote!(encode) } else { quote!(encode_field) };
-        quote!(#wire::#encode(&self.#name, #tag, buffer);)
+        // In the order of their numbers, as protobuf's own encoders write them.
+        (field.tag, quote!(#wire::#encode(&self.#name, #tag, buffer);))
     });
-    let typed_defaults = defaults.iter().map(|default| optional(default.as_ref().map(|function| quote!(Self::#function))));
-    let (buffer, depth, fields_name) = if fields.is_empty() {
-        (quote!(_), quote!(_), quote!(fields))
-    } else {
-        (quote!(buffer), quote!(depth), quote!(mut fields))
-    };
+    let typed_defaults = defaults.iter().map(|default| optional(default.as_ref().map(|function| quote!(Self::#function)), &rt));
+    let mut by_tag: Vec<_> = encodes.collect();
+    by_tag.sort_by_key(|(tag, _)| *tag);
+    let encodes = by_tag.into_iter().map(|(_, encode)| encode);
+    let used = |name: &str| if fields.is_empty() { quote!(_) } else { Ident::new(name, Span::call_site()).to_token_stream() };
+    let (buffer, depth, wire_type, part) = (used("buffer"), used("depth"), used("wire_type"), used("part"));
+    let fields_name = if fields.is_empty() { quote!(fields) } else { quote!(mut fields) };
     quote! {
         impl #ident {
             #(#functions)*
@@ -130,26 +135,26 @@ fn structure(message: &Message, fields: &[MessageField], rest: &TokenStream) -> 
                 wire_type: #rt::WireType,
                 buffer: &mut #rt::Bytes,
                 depth: #rt::Depth,
-            ) -> ::core::result::Result<(), #rt::WireError> {
+            ) -> #rt::Result<(), #rt::WireError> {
                 self.merge_body(#rt::take_delimited(wire_type, buffer)?, depth.deeper()?)
             }
 
-            fn merge_body(&mut self, body: #rt::Bytes, #depth: #rt::Depth) -> ::core::result::Result<(), #rt::WireError> {
-                #rt::merge_fields(Self::__spec(), body, |index, wire_type, part| match index {
+            fn merge_body(&mut self, body: #rt::Bytes, #depth: #rt::Depth) -> #rt::Result<(), #rt::WireError> {
+                #rt::merge_fields(Self::__spec(), body, |index, #wire_type, #part| match index {
                     #(#indices => #wires::merge(&mut self.#names, wire_type, part, depth),)*
-                    _ => { let _ = (wire_type, part); ::core::result::Result::Ok(()) }
+                    _ => #rt::Ok(()),
                 })
             }
 
-            fn to_value(&self) -> ::core::result::Result<#rt::Value, #rt::WireError> {
+            fn to_value(&self) -> #rt::Result<#rt::Value, #rt::WireError> {
                 #rt::message_value(Self::__spec(), [#(#wires::to_value(&self.#names)),*])
             }
 
-            fn from_value(value: #rt::Value, reading: #rt::Reading) -> ::core::result::Result<Self, #rt::WireError> {
+            fn from_value(value: #rt::Value, reading: #rt::Reading) -> #rt::Result<Self, #rt::WireError> {
                 let #fields_name = #rt::FieldValues::new(Self::__spec(), value, reading)?;
                 let message = Self { #(#names: fields.take(#indices, #typed_defaults)?),* };
                 fields.finish()?;
-                ::core::result::Result::Ok(message)
+                #rt::Ok(message)
             }
         }
     }
@@ -183,11 +188,10 @@ fn enumeration(message: &Message, variants: &[Variant]) -> TokenStream {
     let Message { ident, doc, .. } = message;
     let name = plain(ident);
     let names: Vec<_> = variants.iter().map(|variant| &variant.ident).collect();
-    let indices = 0..variants.len();
+    let indices = (0..variants.len()).map(index);
     let values = variants.iter().map(|variant| {
-        let Variant { text, doc, number, .. } = variant;
-        // Field numbers stop far below; `#[tag]` was checked.
-        let number = proc_macro2::Literal::u32_unsuffixed(*number);
+        let Variant { text, doc, .. } = variant;
+        let number = number(variant.number);
         quote!((#text, #number, #doc))
     });
     let first = names.first();
@@ -209,7 +213,7 @@ fn enumeration(message: &Message, variants: &[Variant]) -> TokenStream {
         impl #rt::Wire for #ident {
             const TYPE: #rt::Type = #rt::Type::Enum(|| <Self as #rt::Enumeration>::SPEC);
             const ZERO_WHEN_ABSENT: bool = false;
-            const PACKED: ::core::option::Option<#rt::WireType> = ::core::option::Option::Some(#rt::WireType::Varint);
+            const PACKED: #rt::Option<#rt::WireType> = #rt::Some(#rt::WireType::Varint);
 
             fn zero() -> Self {
                 Self::#first
@@ -228,24 +232,24 @@ fn enumeration(message: &Message, variants: &[Variant]) -> TokenStream {
                 wire_type: #rt::WireType,
                 buffer: &mut #rt::Bytes,
                 _: #rt::Depth,
-            ) -> ::core::result::Result<(), #rt::WireError> {
+            ) -> #rt::Result<(), #rt::WireError> {
                 #rt::enumeration::merge(self, wire_type, buffer)
             }
 
-            fn to_value(&self) -> ::core::result::Result<#rt::Value, #rt::WireError> {
-                ::core::result::Result::Ok(#rt::enumeration::to_value(*self))
+            fn to_value(&self) -> #rt::Result<#rt::Value, #rt::WireError> {
+                #rt::Ok(#rt::enumeration::to_value(*self))
             }
 
-            fn from_value(value: #rt::Value, _: #rt::Reading) -> ::core::result::Result<Self, #rt::WireError> {
+            fn from_value(value: #rt::Value, _: #rt::Reading) -> #rt::Result<Self, #rt::WireError> {
                 #rt::enumeration::from_value(&value)
             }
         }
     }
 }
 
-fn optional(value: Option<TokenStream>) -> TokenStream {
+fn optional(value: Option<TokenStream>, rt: &TokenStream) -> TokenStream {
     match value {
-        Some(value) => quote!(::core::option::Option::Some(#value)),
-        None => quote!(::core::option::Option::None),
+        Some(value) => quote!(#rt::Some(#value)),
+        None => quote!(#rt::None),
     }
 }

@@ -24,7 +24,7 @@ pub(crate) use interface::interface;
 pub(crate) use message::message;
 pub(crate) use test::test;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Group, Literal, Span, TokenStream, TokenTree};
 use quote::{quote, quote_spanned};
 use syn::{Type, spanned::Spanned as _};
 
@@ -36,6 +36,33 @@ fn ask(ty: &Type, question: &TokenStream) -> TokenStream {
 /// `<<Type as rt::Returned>::Value as rt::Outcome>`, at the type.
 fn ask_outcome(ty: &Type, rt: &TokenStream) -> TokenStream {
     quote_spanned!(ty.span()=> <<#ty as #rt::Returned>::Value as #rt::Outcome>)
+}
+
+/// The same tokens at another place. A call that is checked in a constant is reported from its first token to its
+/// last, so all of them must be where the mistake is.
+fn at(place: Span, tokens: &TokenStream) -> TokenStream {
+    let moved = tokens.clone().into_iter().map(|token| match token {
+        TokenTree::Group(group) => {
+            let mut moved = Group::new(group.delimiter(), at(place, &group.stream()));
+            moved.set_span(place);
+            TokenTree::Group(moved)
+        }
+        mut other => {
+            other.set_span(place);
+            other
+        }
+    });
+    moved.collect()
+}
+
+/// A number without the suffix of its type, as people write it.
+fn number(number: impl Into<u64>) -> Literal {
+    Literal::u64_unsuffixed(number.into())
+}
+
+/// An index without the suffix of its type.
+fn index(index: usize) -> Literal {
+    Literal::usize_unsuffixed(index)
 }
 
 /// Texts in a slice.

@@ -356,7 +356,7 @@ fn params(owner: Owner, sig: &mut Signature, export: &mut Export, errors: &mut E
             position += 1;
             match is_rest {
                 Some(span) => {
-                    if defaults || default.is_some() {
+                    if owner == Owner::Interface && (defaults || default.is_some()) {
                         errors.here(span, "`#[rest]` cannot follow parameters with a default: nobody could send it without them; remove the defaults");
                     }
                     rest = Some(span);
@@ -372,7 +372,11 @@ fn params(owner: Owner, sig: &mut Signature, export: &mut Export, errors: &mut E
             doc,
             ty: (*typed.ty).clone(),
             place,
-            follows_default: defaults && default.is_none() && place != Place::Injected,
+            // The order in which a command line writes options is free.
+            follows_default: owner == Owner::Interface
+                && defaults
+                && default.is_none()
+                && place != Place::Injected,
             default,
             options,
         });

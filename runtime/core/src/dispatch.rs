@@ -111,12 +111,12 @@ pub struct Reader {
 impl Reader {
     /// The argument at this position of the method's parameters. `default` is what an absent one means.
     pub fn arg<A: Argument>(&mut self, index: usize, default: Option<fn() -> A>) -> Result<A> {
-        A::take(self, index, default)
+        A::take_or(self, index, default)
     }
 
     /// The call itself, for parameters that the runtime fills.
     pub fn injected<A: Argument>(&mut self) -> Result<A> {
-        A::take(self, usize::MAX, None)
+        A::injected(self)
     }
 
     /// Every further argument.
@@ -191,9 +191,21 @@ pub trait Argument: Sized + Send + 'static {
     const ROLE: Role;
     /// What it is on the wire.
     const TYPE: Type;
+    /// Both, so that generated code asks once.
+    const SHAPE: (Role, Type) = (Self::ROLE, Self::TYPE);
 
-    /// Takes it out of what arrived.
-    fn take(reader: &mut Reader, index: usize, default: Option<fn() -> Self>) -> Result<Self>;
+    /// Takes it out of what arrived. `default` is what an absent one means.
+    fn take_or(reader: &mut Reader, index: usize, default: Option<fn() -> Self>) -> Result<Self>;
+
+    /// Takes it out of what arrived, where the attribute states no default.
+    fn take(reader: &mut Reader, index: usize) -> Result<Self> {
+        Self::take_or(reader, index, None)
+    }
+
+    /// Takes it from the runtime.
+    fn injected(reader: &mut Reader) -> Result<Self> {
+        Self::take_or(reader, usize::MAX, None)
+    }
 
     /// Puts it among what is sent.
     fn put(self, sending: &mut Sending, index: usize);
@@ -203,7 +215,7 @@ impl<T: Wire> Argument for T {
     const ROLE: Role = Role::Wire;
     const TYPE: Type = T::TYPE;
 
-    fn take(reader: &mut Reader, index: usize, default: Option<fn() -> Self>) -> Result<Self> {
+    fn take_or(reader: &mut Reader, index: usize, default: Option<fn() -> Self>) -> Result<Self> {
         if let Some(value) = reader.take_value(index) {
             return T::from_value(value, Reading::ARGUMENT).map_err(|e| reader.bad(index, &e));
         }
@@ -237,7 +249,7 @@ impl Argument for Source {
     const ROLE: Role = Role::Source;
     const TYPE: Type = Type::Handle;
 
-    fn take(reader: &mut Reader, index: usize, _: Option<fn() -> Self>) -> Result<Self> {
+    fn take_or(reader: &mut Reader, index: usize, _: Option<fn() -> Self>) -> Result<Self> {
         match reader.take_attached(index) {
             Some(Attached::Source(source)) => Ok(source),
             _ => reader.take_handle(index).and_then(|handle| reader.call.source(handle)),
@@ -253,7 +265,7 @@ impl Argument for Sink {
     const ROLE: Role = Role::Sink;
     const TYPE: Type = Type::Handle;
 
-    fn take(reader: &mut Reader, index: usize, _: Option<fn() -> Self>) -> Result<Self> {
+    fn take_or(reader: &mut Reader, index: usize, _: Option<fn() -> Self>) -> Result<Self> {
         match reader.take_attached(index) {
             Some(Attached::Sink(sink)) => Ok(sink),
             _ => reader.take_handle(index).and_then(|handle| reader.call.sink(handle)),
@@ -269,7 +281,7 @@ impl Argument for Call {
     const ROLE: Role = Role::Injected;
     const TYPE: Type = Type::Unit;
 
-    fn take(reader: &mut Reader, _: usize, _: Option<fn() -> Self>) -> Result<Self> {
+    fn take_or(reader: &mut Reader, _: usize, _: Option<fn() -> Self>) -> Result<Self> {
         Ok(reader.call.clone())
     }
 
@@ -375,12 +387,29 @@ pub trait Outcome: Sized + Send + 'static {
     const KIND: Kind;
     /// Type of the value, or of one item.
     const TYPE: Type;
+    /// Both, so that generated code asks once.
+    const SHAPE: (Kind, Type) = (Self::KIND, Self::TYPE);
 
     /// Erases it.
     fn into_reply(self) -> Reply;
 
     /// Gets it back.
     fn from_reply(reply: Reply) -> Result<Self>;
+
+    /// Erases what a method returned.
+    fn erase<R: Returned<Value = Self>>(returned: R) -> Result<Reply> {
+        returned.into_result().map(Self::into_reply)
+    }
+
+    /// Turns an answer into what a client's method returns.
+    fn restore<R: Returned<Value = Self>>(reply: Result<Reply>) -> R {
+        R::from_result(reply.and_then(Self::from_reply))
+    }
+
+    /// Waits for a client's answer, for methods that block.
+    fn wait<R: Returned<Value = Self>>(call: impl Future<Output = R> + Send) -> R {
+        R::from_result(wait(async { call.await.into_result() }))
+    }
 }
 
 fn wrong_kind() -> Error {

@@ -9,8 +9,7 @@ use serde::de::{DeserializeOwned, IntoDeserializer as _};
 
 use crate::{
     command::parse_text,
-    describe::Type,
-    wire::{Reading, Wire, value},
+    wire::{Reading, Wire},
 };
 
 /// The default of a parameter or a message's field, for the description.
@@ -29,15 +28,6 @@ pub fn text<T: Wire>(text: &str, place: &str) -> T {
 /// The description's default from its text.
 pub fn value_of_text<T: Wire>(default: &str, place: &str) -> Value {
     default_value(&text::<T>(default, place))
-}
-
-/// An absent flag of a command is false; other options have to be given.
-pub const fn flag(ty: Type) -> Option<fn() -> Value> {
-    if matches!(ty, Type::Bool) { Some(no) } else { None }
-}
-
-fn no() -> Value {
-    value::boolean(false)
 }
 
 /// A type of a configuration from the text of its default.

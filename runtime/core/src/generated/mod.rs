@@ -8,8 +8,8 @@ pub mod enumeration;
 mod json;
 mod message;
 
-pub use check::{injected, method, must_not_follow_default, new_commands, on_wire};
-pub use default::{config_text, default_value, flag, only_made, text, value_of_text};
+pub use check::{field, injected, method, new_commands, param};
+pub use default::{config_text, default_value, only_made, text, value_of_text};
 pub use enumeration::Enumeration;
 pub use json::{deserialize, schema, serialize, with_aliases};
 pub use message::{FieldValues, merge_fields, message_value};

@@ -1,0 +1,1 @@
+//! Nothing: the tests are in `main.rs`, and trybuild wants a package with a library.
