@@ -12,7 +12,7 @@ use std::{collections::HashMap, fmt, fmt::Write as _};
 use prost_reflect::{
     DescriptorPool, DynamicMessage, FileDescriptor, Kind, MessageDescriptor, Value,
     prost_types::{
-        DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, ServiceDescriptorProto,
+        DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, MessageOptions, ServiceDescriptorProto,
         field_descriptor_proto::{Label, Type},
     },
 };
@@ -217,7 +217,7 @@ impl Printer {
         let own = |name: &str| {
             let nested =
                 message.nested_type.iter().find(|nested| name.rsplit('.').next() == Some(nested.name()))?;
-            nested.options.as_ref().is_some_and(|options| options.map_entry()).then_some(nested)
+            nested.options.as_ref().is_some_and(MessageOptions::map_entry).then_some(nested)
         };
         if let Some(entry) = own(field.type_name()).filter(|_| field.r#type() == Type::Message) {
             let [key, value] = entry.field.as_slice() else {

@@ -14,7 +14,7 @@ use crate::{
         self, names,
         proto::{
             DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto, Label,
-            MethodDescriptorProto, Type as Wire, path,
+            MessageOptions, MethodDescriptorProto, Type as Wire, path,
         },
     },
 };
@@ -27,6 +27,8 @@ const DURATION: &str = ".google.protobuf.Duration";
 const MAX_METHODS: usize = 1024;
 
 type Problem = String;
+
+type MakeDefault = fn() -> Value;
 
 /// The description of a service in these files.
 pub(super) fn interface(
@@ -202,9 +204,8 @@ impl<'a> Index<'a> {
     /// The entry type of a map field.
     fn map_entry(&self, field: &FieldDescriptorProto) -> Option<&'a DescriptorProto> {
         let entry = self.messages.get(field.type_name())?.message;
-        (field.label() == Label::Repeated
-            && entry.options.as_ref().is_some_and(|options| options.map_entry()))
-        .then_some(entry)
+        (field.label() == Label::Repeated && entry.options.as_ref().is_some_and(MessageOptions::map_entry))
+            .then_some(entry)
     }
 }
 
@@ -216,7 +217,7 @@ struct Reader<'a, 'f> {
     free: &'f mut Free,
 }
 
-impl<'a> Reader<'a, '_> {
+impl Reader<'_, '_> {
     /// Whether descriptions have words for a method and for everything that its types reach.
     fn expressible(&self, method: &MethodDescriptorProto) -> bool {
         if self.is_byte_stream(method) {
@@ -350,10 +351,10 @@ impl<'a> Reader<'a, '_> {
     }
 
     /// A field's type and default.
-    fn field_type(&mut self, field: &FieldDescriptorProto) -> Result<(Type, Option<fn() -> Value>), Problem> {
+    fn field_type(&mut self, field: &FieldDescriptorProto) -> Result<(Type, Option<MakeDefault>), Problem> {
         let default = field.options.as_ref().and_then(|options| options.default_json.as_deref());
         let default = default.map(|json| default_value(field, json)).transpose()?;
-        let default = default.and_then(|value| self.free.default(value));
+        let default = default.and_then(|value| self.free.default_value(value));
         if let Some(entry) = self.index.map_entry(field) {
             let value = entry.field.iter().find(|part| part.number() == 2);
             let value = value.ok_or_else(|| format!("the map `{}` has no values", field.name()))?;
@@ -449,7 +450,7 @@ impl<'a> Reader<'a, '_> {
                 name: keep(at.message.name()),
                 fields: keep_all(fields),
                 reserved: (&[], &[]),
-                list: at.message.options.as_ref().is_some_and(|options| options.positional()),
+                list: at.message.options.as_ref().is_some_and(MessageOptions::positional),
                 doc: self.index.doc(at.file, &at.path),
             });
         }

@@ -191,12 +191,10 @@ mod tests {
     };
 
     fn reading() -> &'static MessageSpec {
-        static VOLTS: Field =
-            Field { name: "voltage", tag: 1, ty: Type::F64, default: None, unit: "V", doc: "" };
         static SPEC: MessageSpec = MessageSpec {
             name: "Reading",
             fields: &[
-                VOLTS,
+                Field { name: "voltage", tag: 1, ty: Type::F64, default: None, unit: "V", doc: "" },
                 Field { name: "note", tag: 2, ty: Type::Opt(&Type::Str), default: None, unit: "", doc: "" },
             ],
             reserved: (&[], &[]),

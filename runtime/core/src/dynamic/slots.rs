@@ -104,7 +104,7 @@ impl Free {
     }
 
     /// A function that returns this value; none when there are too many different ones.
-    pub(super) fn default(&mut self, value: Value) -> Option<fn() -> Value> {
+    pub(super) fn default_value(&mut self, value: Value) -> Option<fn() -> Value> {
         let slot = match self.defaults.iter().position(|known| *known == value) {
             Some(slot) => slot,
             None if self.defaults.len() >= DEFAULTS => return None,

@@ -6,7 +6,7 @@ use jumpstarter_core::{
     describe::{Field, Interface, MessageSpec, Type},
     descriptor::{
         self,
-        proto::{FileDescriptorProto, RawFileSet},
+        proto::{FileDescriptorProto, MessageOptions, RawFileSet},
     },
     wire::Wire as _,
 };
@@ -142,7 +142,7 @@ fn pitfall_d10_types_are_at_file_level_and_recursion_is_by_name() {
     for message in &file.message_type {
         for nested in &message.nested_type {
             assert!(
-                nested.options.as_ref().is_some_and(|options| options.map_entry()),
+                nested.options.as_ref().is_some_and(MessageOptions::map_entry),
                 "{} is a map's",
                 nested.name()
             );
@@ -194,6 +194,8 @@ const fn with(methods: &'static [jumpstarter_core::describe::Method]) -> Interfa
 
 #[test]
 fn what_protobuf_cannot_express_is_an_error_that_names_the_place() {
+    static NUMBER: Interface =
+        with(&[samples::method("On", "on", &[samples::param("x", 19_500, Type::Bool)], Type::Unit)]);
     static NESTED: Interface = with(&[samples::method(
         "On",
         "on",
@@ -205,8 +207,6 @@ fn what_protobuf_cannot_express_is_an_error_that_names_the_place() {
         error.to_string(),
         "interface `odd` has no descriptor: on: rows: protobuf has no list, map or field of a list; put it into a `#[message]` struct"
     );
-    static NUMBER: Interface =
-        with(&[samples::method("On", "on", &[samples::param("x", 19_500, Type::Bool)], Type::Unit)]);
     assert!(descriptor::file(&NUMBER).is_err());
 }
 
@@ -222,16 +222,16 @@ fn two_types_of_one_name_are_an_error_and_one_type_met_twice_is_not() {
         };
         &OTHER
     }
+    static TWICE: Interface = with(&[
+        samples::method("Read", "read", &[], Reading::TYPE),
+        samples::method("Again", "again", &[], Reading::TYPE),
+    ]);
     static CLASH: Interface = with(&[
         samples::method("Read", "read", &[], Reading::TYPE),
         samples::method("Other", "other", &[], Type::Message(other)),
     ]);
     let error = descriptor::file(&CLASH).expect_err("a clash");
     assert!(error.to_string().contains("other: the name `Reading` is taken twice"), "{error}");
-    static TWICE: Interface = with(&[
-        samples::method("Read", "read", &[], Reading::TYPE),
-        samples::method("Again", "again", &[], Reading::TYPE),
-    ]);
     assert_eq!(descriptor::file(&TWICE).expect("a descriptor").file.message_type.len(), 1);
 }
 

@@ -67,7 +67,7 @@ macro_rules! message {
             fn merge_body(&mut self, body: Bytes, depth: Depth) -> Result<(), WireError> {
                 generated::merge_fields(Self::spec(), body, |index, wire_type, part| {
                     match Self::spec().fields[index].tag {
-                        $($tag => self.$field.merge(wire_type, part, depth),)*
+                        $($tag => Wire::merge(&mut self.$field, wire_type, part, depth),)*
                         _ => Ok(()),
                     }
                 })
