@@ -10,13 +10,13 @@ pub(crate) async fn power(client: &Client, node: &str, readings: &[[f64; 2]]) {
     for command in [&["on"][..], &["cycle", "--wait", "0"], &["off"], &["on"], &["read"]] {
         let output = client.j(&[&words, command].concat()).await.expect("j runs").success();
         let wanted: String = match command {
-            ["read"] => readings
-                .iter()
-                .map(|[voltage, current]| {
+            ["read"] => {
+                let line = |[voltage, current]: &[f64; 2]| {
                     let power = voltage * current;
                     format!("voltage={voltage:?} V  current={current:?} A  apparent_power={power:?} VA\n")
-                })
-                .collect(),
+                };
+                readings.iter().map(line).collect::<Vec<_>>().concat()
+            }
             ["cycle", ..] => {
                 // Log lines follow, which carry the time.
                 assert!(output.starts_with("Power cycling with 0 seconds wait time...\n"), "{output}");

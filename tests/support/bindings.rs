@@ -45,7 +45,8 @@ pub struct Bindings {
     replacements: Vec<(String, String)>,
 }
 
-fn canonical(spelling: &str) -> String {
+/// A UUID in one spelling of many: its digits, in lower case.
+pub fn canonical(spelling: &str) -> String {
     spelling.chars().filter(|c| *c != '-').collect::<String>().to_ascii_lowercase()
 }
 

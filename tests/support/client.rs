@@ -12,7 +12,7 @@ use crate::python::{Python, scripts};
 use crate::recording::Recording;
 
 /// How long one client may run.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Clients of the existing implementation that use the exporter at one address.
 pub struct Client {
@@ -98,7 +98,7 @@ impl Client {
             self.run("python", &[&[runner.as_str(), script.as_str()], arguments].concat(), "").await?;
         if outcome.code == Some(0) {
             let answers = outcome.stdout.lines().filter_map(|line| line.strip_prefix("= "));
-            return Ok(Outcome { stdout: answers.map(|answer| format!("{answer}\n")).collect(), ..outcome });
+            return Ok(Outcome { stdout: answers.collect::<Vec<_>>().join("\n"), ..outcome });
         }
         Ok(outcome)
     }

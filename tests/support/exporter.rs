@@ -22,7 +22,7 @@ use crate::recording::folder;
 use crate::replay::{Action, Address};
 
 /// How long a process may take to start.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// What a process has written, for reports of failures: the last lines.
 type Tail = Arc<Mutex<VecDeque<String>>>;
@@ -146,10 +146,7 @@ impl Exporter {
             tokio::spawn(follow(output, Arc::clone(&tail), Some(found)));
         }
         let input = child.stdin.take().map(|input| Arc::new(Mutex::new(input)));
-        let socket = match timeout(START, announced).await {
-            Ok(Ok(socket)) => socket,
-            _ => return Err(did_not_start(&tail).await),
-        };
+        let Ok(Ok(socket)) = timeout(START, announced).await else { return Err(did_not_start(&tail).await) };
         Ok(Self { address: Address::Unix(socket.into()), child, input, tail, _folder: prepared.folder })
     }
 

@@ -56,8 +56,9 @@ fn prepare() -> Result<Option<Python>, String> {
     }
     let requirements = scripts().join("requirements.txt");
     let wanted = fs::read(&requirements).map_err(|error| format!("{}: {error}", requirements.display()))?;
-    let digest: String = Sha256::digest(&wanted).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    let folder = target_folder()?.join(format!("python-{digest}"));
+    let digest = Sha256::digest(&wanted);
+    let digest = digest.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+    let folder = target_folder()?.join(format!("python-{digest:016x}"));
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     // Several test programs may start at once: one makes the environment, the others wait for it.
     let lock = File::create(folder.join("lock")).map_err(|error| format!("{}: {error}", folder.display()))?;

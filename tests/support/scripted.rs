@@ -30,7 +30,7 @@ use crate::recording::{Recording, Side, Stream, What};
 use crate::replay::describe;
 
 /// How long the client may take for the whole scenario.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How long its connections may live on after it has finished.
 const GRACE: Duration = Duration::from_secs(2);
@@ -162,13 +162,24 @@ struct Part {
     connection: usize,
     stream: usize,
     optional: bool,
-    claimed: bool,
-    over: bool,
+    life: Life,
     /// Bytes of all DATA frames so far; for other RPCs, nothing.
     payload: Vec<u8>,
     /// Everything else that came, in order: messages, other frames.
     messages: Vec<Tree>,
-    ended: bool,
+}
+
+/// How far a recorded call has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Life {
+    /// No live call is it yet.
+    Waiting,
+    /// A live call is.
+    Playing,
+    /// The client sends nothing more.
+    Ended,
+    /// The client has given the call up, or its connection.
+    Over,
 }
 
 impl Stage {
@@ -185,11 +196,9 @@ impl Stage {
                     connection,
                     stream,
                     optional,
-                    claimed: false,
-                    over: false,
+                    life: Life::Waiting,
                     payload: Vec::new(),
                     messages: Vec::new(),
-                    ended: false,
                 });
             }
         }
@@ -216,7 +225,7 @@ impl Stage {
         for part in &state.parts {
             let stream = self.stream(part);
             let call = describe(part.connection, stream);
-            if !part.claimed {
+            if part.life == Life::Waiting {
                 if !part.optional {
                     missing.push(format!("{call} was not called"));
                 }
@@ -234,7 +243,7 @@ impl Stage {
         let (mut payload, mut others) = (0, 0);
         for event in stream.events.iter().filter(|event| event.from == Side::Client && event.seq < seq) {
             match &event.what {
-                What::Headers { .. } if !part.claimed => return Some("the call".to_owned()),
+                What::Headers { .. } if part.life == Life::Waiting => return Some("the call".to_owned()),
                 What::Message(message) => {
                     let tree = Tree::decode(&stream.path, Direction::Request, &message.content());
                     if router && is_data(&tree) {
@@ -244,13 +253,13 @@ impl Stage {
                         }
                     } else {
                         others += 1;
-                        if part.messages.len() < others && !part.over {
+                        if part.messages.len() < others && part.life < Life::Over {
                             return Some(tree.to_string());
                         }
                     }
                 }
                 // After the frame that ends the data, the end of the direction says nothing new.
-                What::EndStream { .. } if !part.ended && !part.over && !(router && others > 0) => {
+                What::EndStream { .. } if part.life < Life::Ended && !(router && others > 0) => {
                     return Some("the end of the request".to_owned());
                 }
                 _ => {}
@@ -314,7 +323,7 @@ impl Act {
         }
         for call in self.calls.values() {
             if let Call::Playing { part, .. } = call {
-                self.stage.state.lock().await.parts[*part].over = true;
+                self.stage.state.lock().await.parts[*part].life = Life::Over;
             }
         }
         self.stage.tell();
@@ -343,12 +352,12 @@ impl Act {
                     self.claim(id, None).await;
                 }
                 if let Some(Call::Playing { part, .. }) = self.calls.get(&id) {
-                    self.stage.state.lock().await.parts[*part].ended = true;
+                    self.stage.state.lock().await.parts[*part].life = Life::Ended;
                 }
             }
             Arrived::Reset(_) => {
                 if let Some(Call::Playing { part, .. }) = self.calls.insert(id, Call::Done) {
-                    self.stage.state.lock().await.parts[part].over = true;
+                    self.stage.state.lock().await.parts[part].life = Life::Over;
                 }
             }
             Arrived::Broken(problem) => self.stage.complain(format!("stream {id}: {problem}")).await,
@@ -384,7 +393,7 @@ impl Act {
         let mut found = None;
         for (at, part) in state.parts.iter().enumerate() {
             let stream = self.stage.stream(part);
-            if part.claimed || stream.path != path {
+            if part.life > Life::Waiting || stream.path != path {
                 continue;
             }
             let recorded = stream.events.iter().find_map(|event| match (&event.what, event.from) {
@@ -408,7 +417,7 @@ impl Act {
             }
         }
         if let Some((part, same_metadata)) = found {
-            state.parts[part].claimed = true;
+            state.parts[part].life = Life::Playing;
             if !same_metadata {
                 let call = describe(state.parts[part].connection, self.stage.stream(&state.parts[part]));
                 state.problems.push(format!("{call}: the metadata is {metadata:?}"));
@@ -492,7 +501,9 @@ impl Act {
                     let waits = state
                         .parts
                         .iter()
-                        .filter(|other| other.connection == connection && (other.claimed || !other.optional))
+                        .filter(|other| {
+                            other.connection == connection && (other.life > Life::Waiting || !other.optional)
+                        })
                         .any(|other| self.stage.lacks(other, event.seq).is_some());
                     if !waits {
                         *next = at + 1;
