@@ -1,6 +1,6 @@
 //! Protobuf descriptors of interfaces, made from their descriptions.
 //!
-//! [`file`] turns a description into the `FileDescriptorProto` that a protobuf compiler would make of the emitted
+//! [`file()`] turns a description into the `FileDescriptorProto` that a protobuf compiler would make of the emitted
 //! `.proto` file, comments included. Reports announce it, reflection serves it, `.proto` files are printed from it and
 //! [`dynamic`](crate::dynamic) reads it back.
 //!
