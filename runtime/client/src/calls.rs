@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::{
     Device, duplex,
-    remote::{Instance, alongside, with_files},
+    remote::{Instance, alongside, stream_request, with_files},
     resource::Pumps,
     wire::{self, Dialect},
 };
@@ -127,8 +127,7 @@ pub(crate) async fn make(
             if !args.is_empty() {
                 return Err(no_arguments(method));
             }
-            let metadata =
-                instance.stream_request(&json!({"kind": "driver", "uuid": uuid, "method": name}))?;
+            let metadata = stream_request(&json!({"kind": "driver", "uuid": uuid, "method": name}))?;
             let channel = instance.connection.channel()?;
             let patience = instance.connection.patience().stream;
             Ok(Reply::Bytes(

@@ -47,7 +47,7 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             stream: Duration::from_secs(5),
-            resource: Duration::from_secs(60),
+            resource: Duration::from_mins(1),
             stall: Duration::from_secs(30),
         }
     }

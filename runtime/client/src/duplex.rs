@@ -44,7 +44,7 @@ pub(crate) async fn open(
 ) -> Result<Io> {
     let (outbox, mut opening) = wire::open(channel, metadata, dialect, framing == Framing::Bytes);
     let incoming = match tokio::time::timeout(patience, &mut opening).await {
-        Ok(Ok(opened)) => Incoming::Open(opened.inbox),
+        Ok(Ok(opened)) => Incoming::Open(Box::new(opened.inbox)),
         Ok(Err(status)) => return Err(status::from_status(&status, Call::Stream)),
         Err(_) => Incoming::Opening(opening),
     };
@@ -69,7 +69,8 @@ struct Duplex {
 
 enum Incoming {
     Opening(Opening),
-    Open(Inbox),
+    /// Boxed: it is much larger than the others.
+    Open(Box<Inbox>),
     /// It never opened.
     Failed(Error),
 }
@@ -88,7 +89,7 @@ impl Stream for Duplex {
             match &mut self.incoming {
                 Incoming::Opening(opening) => {
                     self.incoming = match ready!(opening.as_mut().poll(cx)) {
-                        Ok(opened) => Incoming::Open(opened.inbox),
+                        Ok(opened) => Incoming::Open(Box::new(opened.inbox)),
                         Err(status) => Incoming::Failed(status::from_status(&status, Call::Stream)),
                     };
                 }
@@ -110,7 +111,7 @@ impl Duplex {
             && let Poll::Ready(opened) = opening.as_mut().poll(cx)
         {
             self.incoming = match opened {
-                Ok(opened) => Incoming::Open(opened.inbox),
+                Ok(opened) => Incoming::Open(Box::new(opened.inbox)),
                 Err(status) => Incoming::Failed(status::from_status(&status, Call::Stream)),
             };
         }

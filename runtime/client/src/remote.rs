@@ -91,13 +91,6 @@ impl Instance {
         route
     }
 
-    /// Metadata of a stream.
-    pub(crate) fn stream_request(&self, request: &serde_json::Value) -> Result<MetadataMap> {
-        let mut metadata = MetadataMap::with_capacity(2);
-        metadata.insert(REQUEST, header("the request", &request.to_string())?);
-        Ok(metadata)
-    }
-
     async fn make(
         self: Arc<Self>,
         interface: &'static Interface,
@@ -186,6 +179,13 @@ impl Remote for Shared {
 
 /// An instance as generated clients hold it.
 pub(crate) struct Shared(pub(crate) Arc<Instance>);
+
+/// Metadata of a stream.
+pub(crate) fn stream_request(request: &serde_json::Value) -> Result<MetadataMap> {
+    let mut metadata = MetadataMap::with_capacity(2);
+    metadata.insert(REQUEST, header("the request", &request.to_string())?);
+    Ok(metadata)
+}
 
 /// Makes a call while its files travel.
 pub(crate) async fn alongside<T>(pumps: Option<Pumps>, call: impl Future<Output = Result<T>>) -> Result<T> {

@@ -33,7 +33,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     connection::Patience,
-    remote::Instance,
+    remote::{Instance, stream_request},
     wire::{self, Dialect, Inbox, Item, Outbox},
 };
 
@@ -181,7 +181,7 @@ impl Opened {
         if let (true, Some(len)) = (notes, len) {
             request["length"] = len.into();
         }
-        let metadata = instance.stream_request(&request)?;
+        let metadata = stream_request(&request)?;
         let (outbox, opening) = wire::open(&instance.connection.channel()?, metadata, Dialect::Frames, true);
         let patience = instance.connection.patience().resource;
         let opened = timeout(patience, opening).await;
@@ -271,7 +271,7 @@ async fn upload(stream: Opened, source: Source, report: mpsc::Sender<Error>) {
     let mut source =
         if local && encoding.is_some() { Source::new(codec::unpack(encoding, source)) } else { source };
     let mut tally = Tally::new(notes);
-    let feed = async {
+    let sending = async {
         while let Some(piece) = source.next().await.map_err(Some)? {
             tally.add(&piece);
             for chunk in chunks(piece, CHUNK) {
@@ -288,11 +288,11 @@ async fn upload(stream: Opened, source: Source, report: mpsc::Sender<Error>) {
             pending::<()>().await;
         }
     };
-    let fed = tokio::select! {
-        fed = feed => fed,
+    let sent = tokio::select! {
+        sent = sending => sent,
         () = listen => Err(None),
     };
-    match fed {
+    match sent {
         // The call decides when the stream ends: it may not have read anything yet.
         Ok(()) => pending().await,
         Err(Some(failure)) => {
@@ -315,13 +315,12 @@ impl CallEnd {
         let next = tokio::select! {
             biased;
             next = inbox.next() => next,
-            () = self.returned.cancelled() => match timeout(self.patience.stall, inbox.next()).await {
-                Ok(next) => next,
-                Err(_) => {
-                    let text = "the call has returned, but the exporter has not sent the end of the data";
-                    return Err(Error::truncated(text));
-                }
-            },
+            () = self.returned.cancelled() => {
+                let next = timeout(self.patience.stall, inbox.next()).await;
+                next.map_err(|_| {
+                    Error::truncated("the call has returned, but the exporter has not sent the end of the data")
+                })?
+            }
         };
         next.transpose().map_err(Error::from)
     }

@@ -121,6 +121,11 @@ pub fn native(error: &Error) -> Status {
 
 /// What a client's caller gets to see of a status. The status itself stays available as the error's source.
 pub fn from_status(status: &Status, call: Call) -> Error {
+    // A status with a cause was made on this side of the connection, because there was no answer. Its code is a guess.
+    if let Some(cause) = StdError::source(status) {
+        let message = format!("the connection to the exporter was lost: {}", innermost(cause));
+        return Error::disconnected(shorten(&message).into_owned()).caused_by(status.clone());
+    }
     let kind = kind_in_details(status).unwrap_or_else(|| kind_of(status.code(), call));
     let message = match status.message() {
         "" => format!("the exporter answered {} without a reason", code_name(status.code())),
@@ -247,6 +252,8 @@ pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -307,6 +314,18 @@ mod tests {
     fn a_status_without_a_message_still_makes_a_sentence() {
         let error = from_status(&Status::unavailable(""), Call::Unary);
         assert_eq!(error.message(), "the exporter answered UNAVAILABLE without a reason");
+    }
+
+    #[test]
+    fn a_status_that_was_made_for_lack_of_an_answer_is_a_lost_connection() {
+        let broken = io::Error::new(io::ErrorKind::BrokenPipe, "broken pipe");
+        for code in [Code::Unknown, Code::Cancelled, Code::Internal, Code::Unavailable] {
+            let mut status = Status::new(code, "h2 protocol error: error reading a body from connection");
+            status.set_source(std::sync::Arc::new(io::Error::new(broken.kind(), broken.to_string())));
+            let error = from_status(&status, Call::Unary);
+            assert_eq!(error.kind(), ErrorKind::Disconnected);
+            assert_eq!(error.message(), "the connection to the exporter was lost: broken pipe");
+        }
     }
 
     #[test]

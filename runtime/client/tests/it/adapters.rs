@@ -49,7 +49,7 @@ async fn pitfall_s2_a_forwarded_connection_half_closes() {
     let (device, _server) = peer.device().await;
     let forward = UnixForward::local(&device.find("gadget").unwrap()).unwrap();
     let mut connection = UnixStream::connect(forward.path()).await.unwrap();
-    connection.write_all(&[1; 300_000]).await.unwrap();
+    connection.write_all(&vec![1; 300_000]).await.unwrap();
     connection.shutdown().await.unwrap();
     let mut answer = String::new();
     connection.read_to_string(&mut answer).await.unwrap();

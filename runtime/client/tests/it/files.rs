@@ -45,6 +45,9 @@ fn json_of(value: &Value) -> serde_json::Value {
     jumpstarter_protocol::value::to_json(value.clone()).unwrap()
 }
 
+/// What a stream was opened with, and its frames.
+type Request = (serde_json::Value, Streaming<StreamRequest>);
+
 /// What arrived at an exporter that reads a file.
 struct Uploaded {
     request: serde_json::Value,
@@ -59,7 +62,7 @@ fn flasher(
     result: Result<Value, Status>,
 ) -> (Peer, mpsc::Receiver<Uploaded>) {
     let (done, uploaded) = mpsc::channel(1);
-    let opened: Arc<Mutex<Option<(serde_json::Value, Streaming<StreamRequest>)>>> = Arc::default();
+    let opened: Arc<Mutex<Option<Request>>> = Arc::default();
     let taken = opened.clone();
     let flash = move |args: Vec<Value>| {
         let (taken, done, result) = (taken.clone(), done.clone(), result.clone());
@@ -337,6 +340,55 @@ async fn pitfall_s1_a_dump_that_is_cut_after_any_frame_is_an_error_and_leaves_no
             let (dumped, bytes) = tokio::join!(gadget.dump(sink), bytes);
             assert_eq!(dumped.unwrap_err().kind(), ErrorKind::Truncated, "{count}, {end:?}");
             assert!(bytes.is_err(), "{count}, {end:?}");
+        }
+    }
+}
+
+/// What is left when a connection is cut after so many bytes: whether the call said that all went well, and the file, if
+/// it was finished.
+async fn dump_over(bytes: usize) -> (bool, Option<Bytes>) {
+    let frames = vec![data("0123456789"), data("abcdef"), goaway()];
+    let (device, _server) =
+        dumper(Peer::legacy(), Some(""), frames).device_cut_after(usize::MAX, bytes).await;
+    let gadget = GadgetClient::of(&device);
+    let (sink, file) = Sink::to_memory();
+    let (dumped, file) = tokio::join!(gadget.dump(sink), file);
+    (dumped.is_ok(), file.ok())
+}
+
+#[tokio::test]
+async fn pitfall_s1_a_connection_that_is_cut_at_any_byte_of_a_dump_never_makes_it_look_complete() {
+    for bytes in 0.. {
+        let (dumped, file) = dump_over(bytes).await;
+        if let Some(file) = &file {
+            assert_eq!(file, "0123456789abcdef", "cut after {bytes} bytes");
+        }
+        if dumped {
+            assert!(file.is_some() && bytes > 50, "cut after {bytes} bytes");
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn pitfall_s1_a_connection_that_is_cut_at_any_byte_of_an_upload_never_makes_it_look_complete() {
+    let image = noise(100);
+    for bytes in 0.. {
+        let (peer, mut uploaded) = flasher(Peer::native(), Some(""), Ok(value::null()));
+        let (device, _server) = peer.device_cut_after(bytes, usize::MAX).await;
+        let pieces: Vec<_> = image.chunks(30).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+        let result = GadgetClient::of(&device).flash(Source::new(stream::iter(pieces)), None).await;
+        if let Ok(Uploaded { received, .. }) = uploaded.try_recv() {
+            let complete = received.lost.is_none();
+            assert_eq!(
+                complete,
+                received.bytes() == image && received.note.is_some(),
+                "cut after {bytes} bytes"
+            );
+        }
+        if result.is_ok() {
+            assert!(bytes > 300, "cut after {bytes} bytes");
+            break;
         }
     }
 }

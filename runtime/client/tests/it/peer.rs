@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     convert::Infallible,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -28,6 +31,7 @@ use jumpstarter_transport::{
     server::{MAX_MESSAGE, Peer as Who, Server},
 };
 use prost_types::Value;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream};
 use tonic::{
     Request, Response, Status, Streaming,
     body::Body,
@@ -176,6 +180,10 @@ impl Peer {
     /// Starts serving, and connects; a connection in memory, which ends with the server.
     pub(crate) async fn connect(self) -> (Connection, Server<Routes>) {
         let (near, far) = tokio::io::duplex(256 * 1024);
+        self.serve(near, far).await
+    }
+
+    async fn serve(self, near: DuplexStream, far: DuplexStream) -> (Connection, Server<Routes>) {
         let native = Native(self.native.clone());
         let routes =
             Routes::new(ExporterServiceServer::new(self.clone()).max_decoding_message_size(MAX_MESSAGE))
@@ -186,16 +194,54 @@ impl Peer {
         let channel = connect_stream(near, Credentials::none()).await.unwrap();
         let patience = Patience {
             stream: Duration::from_secs(5),
-            resource: Duration::from_secs(60),
+            resource: Duration::from_mins(1),
             stall: Duration::from_secs(30),
         };
         (Connection::from_channel(channel, "the peer", patience), server)
+    }
+
+    /// Starts serving, and takes the tree; from then on, only so many bytes pass from the client (first) and to it (second)
+    /// before the connection is cut.
+    pub(crate) async fn device_cut_after(self, up: usize, down: usize) -> (Device, Server<Routes>) {
+        let (near, middle_near) = tokio::io::duplex(256 * 1024);
+        let (middle_far, far) = tokio::io::duplex(256 * 1024);
+        let budgets = [Arc::new(AtomicUsize::new(usize::MAX)), Arc::new(AtomicUsize::new(usize::MAX))];
+        let [up_budget, down_budget] = budgets.clone();
+        tokio::spawn(async move {
+            let (from_client, to_client) = tokio::io::split(middle_near);
+            let (from_server, to_server) = tokio::io::split(middle_far);
+            // The first direction that has used up its budget ends both.
+            tokio::select! {
+                () = relay(from_client, to_server, up_budget) => {}
+                () = relay(from_server, to_client, down_budget) => {}
+            }
+        });
+        let (connection, server) = self.serve(near, far).await;
+        let device = connection.device().await.unwrap();
+        for (budget, limit) in budgets.iter().zip([up, down]) {
+            budget.store(limit, Ordering::SeqCst);
+        }
+        (device, server)
     }
 
     /// Starts serving, and takes the tree. The server lives as long as the second value.
     pub(crate) async fn device(self) -> (Device, Server<Routes>) {
         let (connection, server) = self.connect().await;
         (connection.device().await.unwrap(), server)
+    }
+}
+
+async fn relay(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, budget: Arc<AtomicUsize>) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        let left = budget.load(Ordering::SeqCst);
+        let passed = count.min(left);
+        if to.write_all(&buffer[..passed]).await.is_err() || passed < count {
+            return;
+        }
+        if left != usize::MAX {
+            budget.store(left - passed, Ordering::SeqCst);
+        }
     }
 }
 
@@ -239,7 +285,7 @@ impl Received {
         loop {
             match frames.message().await {
                 Ok(Some(frame)) if frame.frame_type == FrameType::Goaway as i32 => {
-                    received.note = Some(frame.payload)
+                    received.note = Some(frame.payload);
                 }
                 Ok(Some(frame)) => received.pieces.push(frame.payload),
                 Ok(None) => return received,
