@@ -10,7 +10,7 @@
 //! | [`problem`] | what is wrong, where, what to write instead; rendering and a JSON form |
 //! | [`suggest`] | the nearest known word |
 //! | [`document`] | YAML to a tree of nodes, each with its place |
-//! | [`decode`] | any `serde` type from a node, all problems of one pass collected |
+//! | [`mod@decode`] | any `serde` type from a node, all problems of one pass collected |
 //! | [`schema`] | a JSON Schema walk over a node |
 //! | [`exporter`] | the exporter file: keys, hooks, overrides from the environment |
 //! | [`tree`], [`common`] | the driver nodes of an exporter file; what every node can say |
