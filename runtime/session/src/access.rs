@@ -12,7 +12,7 @@ use jumpstarter_transport::server::Peer;
 use sha2::{Digest as _, Sha256};
 use tonic::Status;
 
-use crate::status::status_name;
+use crate::status::{StatusBoard, status_name};
 
 /// Metadata key with the passphrase.
 const HEADER: &str = "x-jumpstarter-passphrase";
@@ -64,14 +64,14 @@ impl Access {
         }
     }
 
-    pub(crate) fn check_gate(&self, status: ExporterStatus) -> Result<(), Error> {
-        match &self.gate {
-            Some(gate) if !gate(status) => Err(Error::new(
-                ErrorKind::NotReady,
-                format!("Exporter not ready for driver calls (status: {})", status_name(status)),
-            )),
-            _ => Ok(()),
+    pub(crate) fn check_gate(&self, board: &StatusBoard) -> Result<(), Error> {
+        let Some(gate) = &self.gate else { return Ok(()) };
+        let status = board.status();
+        if gate(status) {
+            return Ok(());
         }
+        let text = format!("Exporter not ready for driver calls (status: {})", status_name(status));
+        Err(Error::new(ErrorKind::NotReady, text))
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use futures::{FutureExt as _, Stream, StreamExt as _, stream::BoxStream};
@@ -24,6 +24,9 @@ use crate::{
     session::{Counted, Shared},
     tree::{Node, parse_uuid},
 };
+
+/// How long driver code may take between two awaits before somebody else notices it.
+const BLOCKED: Duration = Duration::from_secs(1);
 
 /// Why a call did not end well.
 #[derive(Debug)]
@@ -119,6 +122,34 @@ pub(crate) fn method<'a>(node: &'a Node, name: &str, kind: Kind) -> Result<(&'a 
     Err(missing(format!("method {name} missing marker {marker}")))
 }
 
+/// Notices driver code that blocks its thread, and with it the streams of others. Says so once for each call.
+async fn watched<T>(
+    calling: impl Future<Output = std::thread::Result<T>>,
+    node: &Node,
+    name: &str,
+) -> std::thread::Result<T> {
+    let mut calling = std::pin::pin!(calling);
+    let mut said = false;
+    std::future::poll_fn(|cx| {
+        let begun = Instant::now();
+        let poll = calling.as_mut().poll(cx);
+        let blocked = begun.elapsed();
+        // What takes long in a panic is the backtrace.
+        if blocked > BLOCKED && !said && !matches!(poll, Poll::Ready(Err(_))) {
+            said = true;
+            let driver = node.name();
+            tracing::warn!(driver, operation = name, ?blocked, "driver code blocks its thread");
+            let text = format!(
+                "{driver} blocked its thread for {} ms in {name}; such a method should be declared blocking",
+                blocked.as_millis()
+            );
+            node.instance.logger.during(name).warn(text);
+        }
+        poll
+    })
+    .await
+}
+
 /// What a call keeps from its beginning to its last answer. Dropping it cancels the call, if it still runs.
 pub(crate) struct Operation {
     shared: Arc<Shared>,
@@ -139,6 +170,10 @@ impl Operation {
         index: usize,
         payload: Payload,
     ) -> Result<(Reply, Self), Failure> {
+        if shared.ended.is_cancelled() {
+            // The drivers are closed, or about to be.
+            return Err(Failure::Ended);
+        }
         let name = provided.interface.methods.get(index).map_or("?", |method| method.export);
         let token = CancellationToken::new();
         let mut operation = Self {
@@ -155,6 +190,7 @@ impl Operation {
         let dispatch = provided.dispatch.clone();
         // Within the future, so that a panic before the first await is caught as well.
         let calling = AssertUnwindSafe(async move { dispatch.call(index, args).await }).catch_unwind();
+        let calling = watched(calling, node, name);
         let result = tokio::select! {
             biased;
             result = calling => operation.caught(result),

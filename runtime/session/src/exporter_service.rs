@@ -71,7 +71,7 @@ impl ExporterService for Exporter {
     ) -> Result<Response<DriverCallResponse>, Status> {
         let request = request.into_inner();
         let call = async {
-            self.access.check_gate(self.shared.status.get().status)?;
+            self.access.check_gate(&self.shared.status)?;
             let node = calls::instance(&self.shared, &request.uuid)?;
             let (provided, index) = calls::method(node, &request.method, Kind::Unary)?;
             let payload = Payload::Values(request.args);
@@ -88,7 +88,7 @@ impl ExporterService for Exporter {
     ) -> Result<Response<Self::StreamingDriverCallStream>, Status> {
         let request = request.into_inner();
         let call = async {
-            self.access.check_gate(self.shared.status.get().status)?;
+            self.access.check_gate(&self.shared.status)?;
             let node = calls::instance(&self.shared, &request.uuid)?;
             let (provided, index) = calls::method(node, &request.method, Kind::ServerStream)?;
             let payload = Payload::Values(request.args);

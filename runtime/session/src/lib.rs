@@ -37,6 +37,7 @@
 //! | `calls` | dispatch: panics, cancellation, the end of the session, one record each |
 //! | `byte_stream` | a driver's byte stream ↔ a call |
 //! | `resources` | files of a client ↔ a driver method |
+//! | `codec` | messages as bytes, with buffers for many silent streams |
 //! | `panics` | where a driver panicked |
 
 #![forbid(unsafe_code)]
@@ -44,6 +45,7 @@
 mod access;
 mod byte_stream;
 mod calls;
+mod codec;
 mod exporter_service;
 mod logs;
 mod native;

@@ -5,7 +5,7 @@
 
 use std::{convert::Infallible, sync::Arc};
 
-use bytes::{Buf as _, BufMut as _, Bytes};
+use bytes::Bytes;
 use futures::{Stream, StreamExt as _, future::BoxFuture, stream::BoxStream};
 use http::{HeaderMap, Request, Response};
 use jumpstarter_core::{
@@ -17,15 +17,15 @@ use jumpstarter_transport::{frames::Lost, server::MAX_MESSAGE, status};
 use tonic::{
     Status, Streaming,
     body::Body,
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    codec::Codec,
     server::{Grpc, ServerStreamingService, StreamingService, UnaryService},
 };
-use tonic_prost::ProstCodec;
 
 use crate::{
     access::Access,
     byte_stream::{Event, Style, pump},
     calls::{self, Failure, Operation},
+    codec::{Raw, SmallCodec},
     session::Shared,
     tree::{Node, Provider, parse_uuid},
 };
@@ -117,7 +117,7 @@ pub(crate) fn call(
         Ok(match kind {
             Kind::Unary => grpc(Raw).unary(handler, request).await,
             Kind::ServerStream => grpc(Raw).server_streaming(handler, request).await,
-            Kind::Bytes => grpc(ProstCodec::default()).streaming(handler, request).await,
+            Kind::Bytes => grpc(SmallCodec::default()).streaming(handler, request).await,
         })
     })
 }
@@ -143,7 +143,7 @@ impl Handler {
     }
 
     fn gate(&self) -> Result<(), Error> {
-        self.access.check_gate(self.shared.status.get().status)
+        self.access.check_gate(&self.shared.status)
     }
 }
 
@@ -228,42 +228,4 @@ impl StreamingService<StreamData> for Handler {
 /// The client's data. After a loss there is nothing more to ask.
 fn payloads(messages: Streaming<StreamData>) -> impl Stream<Item = Result<Bytes, Lost>> + Send + Unpin {
     messages.map(|message| message.map(|data| data.payload).map_err(Lost::new))
-}
-
-/// Passes messages through as they are.
-#[derive(Clone, Copy, Debug, Default)]
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, message: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put(message);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
-    }
 }

@@ -46,7 +46,7 @@ use uuid::Uuid;
 
 use crate::{
     byte_stream::GRACE,
-    calls::ended,
+    calls::{Failure, ended},
     session::{Counted, Shared},
     tree::Node,
 };
@@ -417,7 +417,7 @@ pub(crate) fn open(
     length: Option<u64>,
     metadata: &MetadataMap,
     frames: Streaming<StreamRequest>,
-) -> Result<Response<BoxStream<'static, Result<StreamResponse, Status>>>> {
+) -> Result<Response<BoxStream<'static, Result<StreamResponse, Status>>>, Failure> {
     let uuid = Uuid::new_v4();
     let name = encoding.map(|encoding| encoding.name().to_owned());
     let handle = Handle::ClientStream { uuid, x_jmp_content_encoding: name.clone() };
@@ -431,11 +431,14 @@ pub(crate) fn open(
         .is_some_and(|agent| agent.starts_with("grpc-python/"));
 
     let (taken, when_taken) = oneshot::channel();
+    if shared.ended.is_cancelled() {
+        return Err(Failure::Ended);
+    }
     {
         let mut waiting = node.resources.lock();
         if waiting.len() >= MAX_WAITING {
             let text = format!("{MAX_WAITING} resources of {} wait for a call that uses them", node.name());
-            return Err(Error::busy(text));
+            return Err(Error::busy(text).into());
         }
         waiting.insert(uuid, Waiting { wire: Wire::new(frames, length, hashed), taken });
     }

@@ -4,21 +4,28 @@
 //! driver has opened its side, because clients wait for them before they send anything; a driver that cannot open its
 //! side fails the call. Streams are never behind the gate.
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
-use futures::{StreamExt as _, stream::BoxStream};
+use futures::{StreamExt as _, future::BoxFuture, stream::BoxStream};
 use jumpstarter_core::{Error, ErrorKind, Result, describe::Kind, dispatch::Payload};
-use jumpstarter_protocol::v1::{StreamRequest, StreamResponse, router_service_server::RouterService};
+use jumpstarter_protocol::v1::{StreamRequest, StreamResponse};
 use jumpstarter_transport::{
-    codec::{Encoding, UnknownEncoding},
+    codec::Encoding,
     frames::{self, FrameReader, Role},
+    server::MAX_MESSAGE,
 };
 use serde::Deserialize;
-use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
+use tonic::{
+    Request, Response, Status, Streaming,
+    body::Body,
+    metadata::MetadataMap,
+    server::{Grpc, StreamingService},
+};
 
 use crate::{
     byte_stream::{Event, Style, pump},
     calls::{self, Failure, Operation},
+    codec::SmallCodec,
     resources,
     session::Shared,
 };
@@ -56,6 +63,7 @@ fn opening(metadata: &MetadataMap) -> Result<Opening> {
 }
 
 /// The service behind every way in.
+#[derive(Clone)]
 pub(crate) struct Router {
     shared: Arc<Shared>,
 }
@@ -70,7 +78,7 @@ impl Router {
         uuid: &str,
         method: &str,
         frames: Streaming<StreamRequest>,
-    ) -> Result<Response<BoxStream<'static, Result<StreamResponse, Status>>>, Failure> {
+    ) -> Result<Response<Frames>, Failure> {
         let node = calls::instance(&self.shared, uuid)?;
         let (provided, index) = calls::method(node, method, Kind::Bytes)?;
         let framing = provided.interface.methods[index].framing;
@@ -89,28 +97,50 @@ impl Router {
     }
 }
 
-#[tonic::async_trait]
-impl RouterService for Router {
-    type StreamStream = BoxStream<'static, Result<StreamResponse, Status>>;
+type Frames = BoxStream<'static, Result<StreamResponse, Status>>;
 
-    async fn stream(
-        &self,
-        request: Request<Streaming<StreamRequest>>,
-    ) -> Result<Response<Self::StreamStream>, Status> {
+impl Router {
+    async fn stream(&self, request: Request<Streaming<StreamRequest>>) -> Result<Response<Frames>, Status> {
         let (metadata, _, frames) = request.into_parts();
         let opening = opening(&metadata).map_err(|error| Failure::from(error).legacy())?;
         let response = match opening {
             Opening::Driver { uuid, method } => self.driver(&uuid, &method, frames).await,
             Opening::Resource { uuid, x_jmp_content_encoding, length } => {
                 let encoding = x_jmp_content_encoding.map(|name| name.parse::<Encoding>()).transpose();
-                let open = |encoding: Result<Option<Encoding>, UnknownEncoding>| {
+                let open = || {
                     let node = calls::instance(&self.shared, &uuid)?;
                     let encoding = encoding.map_err(Error::from)?;
                     resources::open(&self.shared, node, encoding, length, &metadata, frames)
                 };
-                open(encoding).map_err(Failure::from)
+                open()
             }
         };
         response.map_err(Failure::legacy)
     }
+}
+
+/// A call of the only method there is.
+impl StreamingService<StreamRequest> for Router {
+    type Response = StreamResponse;
+    type ResponseStream = Frames;
+    type Future = BoxFuture<'static, Result<Response<Frames>, Status>>;
+
+    fn call(&mut self, request: Request<Streaming<StreamRequest>>) -> Self::Future {
+        let router = self.clone();
+        Box::pin(async move { router.stream(request).await })
+    }
+}
+
+/// Answers `RouterService.Stream`.
+///
+/// Not through the generated server: its buffers hold 8 KiB for each direction of each stream, which is most of what an
+/// idle console would cost.
+pub(crate) fn call(
+    router: Router,
+    request: http::Request<Body>,
+) -> BoxFuture<'static, Result<http::Response<Body>, Infallible>> {
+    Box::pin(async move {
+        let codec = SmallCodec::<StreamResponse, StreamRequest>::default();
+        Ok(Grpc::new(codec).max_decoding_message_size(MAX_MESSAGE).streaming(router, request).await)
+    })
 }

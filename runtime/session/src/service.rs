@@ -3,21 +3,23 @@
 use std::{
     convert::Infallible,
     fmt,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
 };
 
 use futures::future::{self, BoxFuture};
 use http::{Request, Response};
-use jumpstarter_protocol::v1::{
-    exporter_service_server::ExporterServiceServer, router_service_server::RouterServiceServer,
-};
+use jumpstarter_protocol::v1::exporter_service_server::ExporterServiceServer;
 use jumpstarter_transport::{server::MAX_MESSAGE, status::shorten};
 use tonic::{Status, body::Body};
 use tower::{Service, ServiceExt as _};
 
 use crate::{
-    access::Access, exporter_service::Exporter, native, reflection, router_service::Router, session::Shared,
+    access::Access,
+    exporter_service::Exporter,
+    native, reflection,
+    router_service::{self, Router},
+    session::Shared,
 };
 
 /// Methods of the exporter's own services. A wrong passphrase is refused for what exists; what does not is unknown.
@@ -29,9 +31,9 @@ struct Inner {
     shared: Arc<Shared>,
     access: Arc<Access>,
     exporter: ExporterServiceServer<Exporter>,
-    router: RouterServiceServer<Router>,
-    /// Reflection and health.
-    general: tonic::service::Routes,
+    router: Router,
+    /// Reflection and health; made when somebody asks, because few do.
+    general: OnceLock<tonic::service::Routes>,
 }
 
 /// Serves a session: upstream's services, the native service of each interface, reflection and health. Cheap to clone;
@@ -44,9 +46,8 @@ impl SessionService {
         let access = Arc::new(access);
         let exporter = ExporterServiceServer::new(Exporter::new(shared.clone(), access.clone()))
             .max_decoding_message_size(MAX_MESSAGE);
-        let router =
-            RouterServiceServer::new(Router::new(shared.clone())).max_decoding_message_size(MAX_MESSAGE);
-        let general = reflection::routes(&shared);
+        let router = Router::new(shared.clone());
+        let general = OnceLock::new();
         Self(Arc::new(Inner { shared, access, exporter, router, general }))
     }
 
@@ -97,8 +98,11 @@ impl Service<Request<Body>> for SessionService {
         }
         match target {
             Target::Exporter => inner.exporter.clone().call(request),
-            Target::Router => inner.router.clone().call(request),
-            Target::General => Box::pin(inner.general.clone().call(request)),
+            Target::Router => router_service::call(inner.router.clone(), request),
+            Target::General => {
+                let routes = inner.general.get_or_init(|| reflection::routes(&inner.shared));
+                Box::pin(routes.clone().call(request))
+            }
             Target::Native(Ok(found)) => {
                 native::call(inner.shared.clone(), inner.access.clone(), found, request)
             }

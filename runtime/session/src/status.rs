@@ -58,7 +58,12 @@ impl StatusBoard {
         });
     }
 
-    /// The status now.
+    /// The status alone, which is cheap to ask for.
+    pub fn status(&self) -> ExporterStatus {
+        self.0.borrow().status
+    }
+
+    /// Everything about the status now.
     pub fn get(&self) -> Snapshot {
         self.0.borrow().clone()
     }

@@ -219,3 +219,35 @@ async fn unknown_paths_are_unimplemented() {
         assert_eq!(response.headers()["grpc-status"], "12", "{path}");
     }
 }
+
+#[tokio::test]
+async fn pitfall_v19_driver_code_that_blocks_its_thread_is_named_in_the_log() {
+    let host = Host::new();
+    let mut logs = host.session.logs().subscribe();
+    host.call("block", vec![]).await.unwrap();
+    let line = logs.next(&tokio_util::sync::CancellationToken::new()).await.unwrap();
+    assert_eq!((line.severity.as_str(), line.uuid), ("WARNING", host.uuid()));
+    assert!(line.message.starts_with("board blocked its thread for "), "{}", line.message);
+}
+
+#[tokio::test]
+async fn pitfall_v1_v4_whole_doubles_are_integers_and_absent_null_and_default_differ() {
+    let host = Host::new();
+    assert_eq!(host.call("add", vec![number(1.0), number(2.0)]).await.unwrap(), number(3.0));
+    assert_eq!(host.call("add", vec![number(1.0)]).await.unwrap(), number(11.0), "absent means the default");
+    let null = jumpstarter_protocol::value::null();
+    for args in [vec![null.clone()], vec![number(1.0), null], vec![text("1")], vec![number(0.5)]] {
+        let status = host.call("add", args).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert!(status.message().contains("argument `"), "the argument is named: {status:?}");
+    }
+}
+
+#[tokio::test]
+async fn after_its_end_a_session_takes_no_calls_and_opens_nothing() {
+    let host = Host::new();
+    host.session.end().await;
+    assert_eq!(host.call("echo", vec![text("x")]).await.unwrap_err().code(), Code::Unavailable);
+    assert_eq!(host.open_driver("connect").await.err().expect("refused").code(), Code::Unavailable);
+    assert_eq!(host.open_resource(None).await.err().expect("refused").code(), Code::Unavailable);
+}

@@ -81,6 +81,7 @@ pub(crate) static TESTER: Interface = Interface {
             Type::Unit,
         ),
         method("Panic", "panic", Kind::Unary, &[], Type::Unit),
+        method("Block", "block", Kind::Unary, &[], Type::Unit),
         method("Forever", "forever", Kind::Unary, &[], Type::Unit),
         method("Log", "log", Kind::Unary, TEXT, Type::Unit),
         method("Count", "count", Kind::ServerStream, COUNT, Type::I64),
@@ -270,6 +271,11 @@ fn dispatch(it: Arc<Tester>, index: usize, args: Args) -> Calling {
         "panic" => reply::<()>(async move {
             args.none(method)?;
             panic!("the smoke came out of {}", it.name)
+        }),
+        "block" => reply::<()>(async {
+            #[expect(clippy::disallowed_methods, reason = "blocking is what this method is for")]
+            std::thread::sleep(std::time::Duration::from_millis(1100));
+            Ok(())
         }),
         "forever" => reply::<()>(async move {
             let _dropped = Dropped(it.clone(), "forever dropped");
