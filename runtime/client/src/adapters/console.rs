@@ -24,7 +24,7 @@ use rustix::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
-    net::unix::pipe,
+    net::unix::pipe::{Receiver, Sender},
     signal::unix::{SignalKind, signal},
 };
 
@@ -70,8 +70,8 @@ pub async fn on_terminal(device: Io, terminal: BorrowedFd<'_>, escape: &[u8]) ->
     let raw = Raw::enter(&reopened).context("cannot prepare the terminal")?;
     // tokio can wait for anything that is not to be waited for otherwise; the check for pipes is what is left out.
     // Standard input's own reader would hold a thread that nobody can stop.
-    let input = pipe::Receiver::from_file_unchecked(reopened.try_clone()?)?;
-    let output = pipe::Sender::from_file_unchecked(reopened)?;
+    let input = Receiver::from_file_unchecked(reopened.try_clone()?)?;
+    let output = Sender::from_file_unchecked(reopened)?;
     let mut signals = Signals::new()?;
     let left = tokio::select! {
         left = attach(device, input, output, escape) => left,
