@@ -8,31 +8,29 @@
 //! unpacker; as a [`Sink`], pieces go through a short channel into the packer and the response's body. In both cases the
 //! end is explicit: what the client did not end is an error for the driver, and what the driver did not finish is an
 //! error for the client.
+//!
+//! Modules: `incoming` and `outgoing` are the two directions; this one holds handles and the response.
+
+mod incoming;
+mod outgoing;
 
 use std::{
     collections::HashMap,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    task::{Context, Poll},
 };
 
-use bytes::Bytes;
-use futures::{
-    FutureExt as _, Stream, StreamExt as _, TryStreamExt as _, future::BoxFuture, stream::BoxStream,
-};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use jumpstarter_core::{
     Error, ErrorKind, Result,
-    resource::{self, Handle, Sha256Digest, Sink, SinkBody, Source, hex, parse_sha256},
+    resource::{self, Handle, Sink, Source},
 };
-use jumpstarter_protocol::v1::{FrameType, StreamRequest, StreamResponse};
+use jumpstarter_protocol::v1::{StreamRequest, StreamResponse};
 use jumpstarter_transport::{
     codec::{self, Encoding},
-    frames::{self, FrameReader, Role},
-    presigned::{Http, Request, Upload},
+    frames::{self, FrameReader},
+    presigned::{Http, Method, Request},
     status,
 };
-use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 use tokio::{
     sync::{mpsc, oneshot},
     time::sleep,
@@ -44,6 +42,10 @@ use tonic::{
 };
 use uuid::Uuid;
 
+use self::{
+    incoming::Wire,
+    outgoing::{ClientSink, Outgoing, UrlSink},
+};
 use crate::{
     byte_stream::GRACE,
     calls::{Failure, ended},
@@ -132,7 +134,7 @@ impl resource::Resources for Resources {
             }
             Handle::PresignedRequest { headers, url, method } => {
                 let request = Request::new(&method, &url, headers)?;
-                if request.method() != jumpstarter_transport::presigned::Method::Get {
+                if request.method() != Method::Get {
                     return Err(Error::invalid_argument(
                         "presigned_request: the driver reads, which needs method GET",
                     ));
@@ -159,7 +161,7 @@ impl resource::Resources for Resources {
             }
             Handle::PresignedRequest { headers, url, method } => {
                 let request = Request::new(&method, &url, headers)?;
-                if request.method() != jumpstarter_transport::presigned::Method::Put {
+                if request.method() != Method::Put {
                     return Err(Error::invalid_argument(
                         "presigned_request: the driver writes, which needs method PUT",
                     ));
@@ -172,228 +174,6 @@ impl resource::Resources for Resources {
 
 fn gone() -> Error {
     Error::disconnected("the client ended the transfer")
-}
-
-/// What a client of ours says with the end of its data, as JSON in the last frame: what it has sent, as it was on the
-/// wire.
-#[derive(Debug, Deserialize)]
-struct Farewell {
-    #[serde(default)]
-    length: Option<u64>,
-    #[serde(default)]
-    sha256: Option<String>,
-}
-
-/// The client's data as it arrives, up to an end that was announced and kept its promises.
-struct Wire {
-    frames: Option<Frames>,
-    farewell: Arc<OnceLock<Bytes>>,
-    announced: Option<u64>,
-    seen: u64,
-    hasher: Option<Sha256>,
-    done: Option<oneshot::Sender<Frames>>,
-}
-
-impl Wire {
-    fn new(frames: Streaming<StreamRequest>, announced: Option<u64>, hashed: bool) -> Self {
-        let farewell = Arc::new(OnceLock::new());
-        let heard = farewell.clone();
-        // What a last frame carries is no data, so the frame reader drops it; it is picked up here.
-        let frames = frames.inspect_ok(move |frame| {
-            if frame.frame_type == i32::from(FrameType::Goaway) && !frame.payload.is_empty() {
-                let _ = heard.set(frame.payload.clone());
-            }
-        });
-        Self {
-            frames: Some(FrameReader::new(frames.boxed(), Role::Server)),
-            farewell,
-            announced,
-            seen: 0,
-            hasher: hashed.then(Sha256::new),
-            done: None,
-        }
-    }
-
-    /// Gives the frames back to the body, which tells the client that nobody reads any more.
-    fn release(&mut self) {
-        if let (Some(frames), Some(done)) = (self.frames.take(), self.done.take()) {
-            let _ = done.send(frames);
-        }
-    }
-
-    fn verify(&mut self) -> Result<()> {
-        let farewell = match self.farewell.get() {
-            Some(text) => serde_json::from_slice::<Farewell>(text).map_err(|error| {
-                Error::truncated(format!("the client's end of data cannot be read: {error}"))
-            })?,
-            None => Farewell { length: None, sha256: None },
-        };
-        for announced in [self.announced, farewell.length].into_iter().flatten() {
-            if announced != self.seen {
-                return Err(Error::truncated(format!(
-                    "{} of the announced {announced} bytes arrived",
-                    self.seen
-                )));
-            }
-        }
-        if let (Some(announced), Some(hasher)) = (farewell.sha256, self.hasher.take()) {
-            let digest: Sha256Digest = hasher.finalize().into();
-            if parse_sha256(&announced) != Some(digest) {
-                let text = format!(
-                    "the data was damaged on its way: sha256 {} instead of {announced}",
-                    hex(&digest)
-                );
-                return Err(Error::truncated(text));
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Stream for Wire {
-    type Item = Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
-        let this = &mut *self;
-        let Some(frames) = &mut this.frames else { return Poll::Ready(None) };
-        Poll::Ready(match std::task::ready!(frames.poll_next_unpin(cx)) {
-            Some(Ok(piece)) => {
-                this.seen += piece.len() as u64;
-                if let Some(hasher) = &mut this.hasher {
-                    hasher.update(&piece);
-                }
-                match this.announced.filter(|announced| this.seen > *announced) {
-                    Some(announced) => {
-                        this.release();
-                        Some(Err(Error::truncated(format!("more data than the announced {announced} bytes"))))
-                    }
-                    None => Some(Ok(piece)),
-                }
-            }
-            Some(Err(lost)) => {
-                this.release();
-                Some(Err(lost.into()))
-            }
-            None => {
-                let end = this.verify();
-                this.release();
-                end.err().map(Err)
-            }
-        })
-    }
-}
-
-impl Drop for Wire {
-    fn drop(&mut self) {
-        self.release();
-    }
-}
-
-/// One thing that a driver does with a sink.
-enum Piece {
-    Data(Bytes),
-    /// The data is complete. Answered when the client has been told.
-    End(oneshot::Sender<Result<()>>),
-}
-
-/// A driver's end of a transfer to the client.
-struct ClientSink {
-    pieces: mpsc::Sender<Piece>,
-    reason: Arc<OnceLock<Error>>,
-}
-
-impl SinkBody for ClientSink {
-    fn write(&mut self, piece: Bytes) -> BoxFuture<'_, Result<()>> {
-        Box::pin(async move { self.pieces.send(Piece::Data(piece)).await.map_err(|_| gone()) })
-    }
-
-    fn finish(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
-        Box::pin(async move {
-            let (told, answer) = oneshot::channel();
-            self.pieces.send(Piece::End(told)).await.map_err(|_| gone())?;
-            answer.await.unwrap_or_else(|_| Err(gone()))
-        })
-    }
-
-    fn abort(self: Box<Self>, reason: Error) {
-        // The closed channel is what the body notices; the reason is there before.
-        let _ = self.reason.set(reason);
-    }
-}
-
-/// The body's end of a transfer to the client.
-struct Outgoing {
-    packed: BoxStream<'static, Result<Bytes>>,
-    told: Arc<Mutex<Option<oneshot::Sender<Result<()>>>>>,
-    frames: Option<Frames>,
-}
-
-impl Outgoing {
-    fn new(
-        pieces: mpsc::Receiver<Piece>,
-        reason: Arc<OnceLock<Error>>,
-        encoding: Option<Encoding>,
-        frames: Option<Frames>,
-    ) -> Self {
-        let told = Arc::new(Mutex::new(None));
-        let state = (pieces, reason, told.clone());
-        let plain = futures::stream::try_unfold(state, async |(mut pieces, reason, told)| {
-            match pieces.recv().await {
-                Some(Piece::Data(piece)) => Ok(Some((piece, (pieces, reason, told)))),
-                Some(Piece::End(answer)) => {
-                    *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
-                    Ok(None)
-                }
-                None => Err(reason
-                    .get()
-                    .cloned()
-                    .unwrap_or_else(|| Error::truncated("the driver did not finish its data"))),
-            }
-        });
-        // A driver that finishes an empty file in a format is asked for a file in that format.
-        let packed = codec::pack(encoding, plain).even_if_empty().boxed();
-        Self { packed, told, frames }
-    }
-
-    fn tell(&self, result: Result<()>) {
-        if let Some(told) = self.told.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            let _ = told.send(result);
-        }
-    }
-}
-
-/// A transfer to a URL; the connection is made with the first byte.
-struct UrlSink {
-    http: Http,
-    request: Request,
-    upload: Option<Upload>,
-}
-
-impl SinkBody for UrlSink {
-    fn write(&mut self, piece: Bytes) -> BoxFuture<'_, Result<()>> {
-        Box::pin(async move {
-            if self.upload.is_none() {
-                self.upload = Some(self.http.put(&self.request).await?);
-            }
-            match &mut self.upload {
-                Some(upload) => Ok(upload.send(piece).await?),
-                None => Err(gone()),
-            }
-        })
-    }
-
-    fn finish(mut self: Box<Self>) -> BoxFuture<'static, Result<()>> {
-        Box::pin(async move {
-            let upload = match self.upload.take() {
-                Some(upload) => upload,
-                None => self.http.put(&self.request).await?,
-            };
-            Ok(upload.finish().await?)
-        })
-    }
-
-    // Dropping the upload cuts the request, which no server takes for a whole one.
-    fn abort(self: Box<Self>, _: Error) {}
 }
 
 /// Removes a handle that was not used when its stream goes.
