@@ -3,6 +3,7 @@
 //! `docs/compatibility.md` lists every recording with its test and the differences that are wanted.
 
 mod itself;
+mod ours;
 mod recordings;
 mod reports;
 mod table;

@@ -8,7 +8,7 @@ use jumpstarter_tests::recording::{folder, hex};
 use jumpstarter_tests::report::{compare, nodes};
 
 /// The recorded report of a configuration in `reports/`, by name.
-fn recorded(name: &str) -> Tree {
+pub(crate) fn recorded(name: &str) -> Tree {
     let text = std::fs::read_to_string(folder().join(format!("reports/{name}.json"))).expect("a report");
     let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let wire = report["wire_hex"].as_str().and_then(hex).expect("bytes");

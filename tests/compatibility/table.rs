@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use jumpstarter_tests::recording::Recording;
 
+use crate::ours::LOCAL;
 use crate::upstream::ONE_SESSION;
 use crate::wanted::wanted;
 
@@ -32,16 +33,18 @@ fn against_python(name: &str) -> &'static str {
 
 fn table() -> String {
     let mut table = String::from(
-        "| Recording | Scenario | Test in `tests/compatibility/upstream.rs` | What our exporter does otherwise |\n\
-         | --- | --- | --- | --- |\n",
+        "| Recording | Scenario | Against the Python exporter (`upstream.rs`) | Against ours (`ours.rs`) | What ours does otherwise |\n\
+         | --- | --- | --- | --- | --- |\n",
     );
     for name in Recording::names().expect("the folder of recordings") {
         let recording = Recording::load(&name).expect("a recording");
         let reasons: BTreeSet<_> = wanted(&recording).iter().map(|allowed| allowed.rule).collect();
         let reasons = reasons.into_iter().collect::<Vec<_>>().join("; ");
         let scenario = recording.description.replace('|', "\\|");
-        writeln!(table, "| `{name}` | {scenario} | `{}` | {reasons} |", against_python(&name))
-            .expect("a string");
+        let ours =
+            if LOCAL.contains(&name.as_str()) { "`recordings_replay_against_our_exporter`" } else { "" };
+        let python = against_python(&name);
+        writeln!(table, "| `{name}` | {scenario} | `{python}` | {ours} | {reasons} |").expect("a string");
     }
     table
 }

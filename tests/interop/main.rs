@@ -3,7 +3,22 @@
 //! | Module | Client | Exporter |
 //! |---|---|---|
 //! | `checks` | what each pair has to be able to do | |
+//! | `ours` | Python | ours |
 //! | `upstream` | Python | Python: proves the checks |
 
 mod checks;
+mod ours;
 mod upstream;
+
+use jumpstarter_tests::{client::Client, python::python, recording::Recording};
+
+/// The first test of all: the programs that people have, on an exporter of ours.
+#[tokio::test(flavor = "multi_thread")]
+async fn upstream_j_power_on() {
+    let Some(python) = python() else { return };
+    let exporter = jumpstarter_tests::ours::start("exporter.yaml").await;
+    let client = Client::new(&python, &exporter.address.to_string());
+    let recording = Recording::load("j_power_on").expect("a recording");
+    client.repeat(&recording).await.unwrap_or_else(|problem| panic!("{problem}"));
+    exporter.stop().await;
+}

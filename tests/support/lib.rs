@@ -9,6 +9,7 @@
 //! | [`scripted`] | a recording replayed as the exporter, for a client under test |
 //! | [`python`] | the environment with the unmodified Python implementation |
 //! | [`exporter`] | exporters as processes, its and ours |
+//! | [`ours`] | our exporter inside of the test |
 //! | [`client`] | its clients: commands, scripts, and recorded scenarios repeated |
 //! | [`helpers`] | servers that recorded scenarios talk to on the side |
 
@@ -21,6 +22,7 @@ pub mod exporter;
 pub mod helpers;
 pub mod http2;
 pub mod message;
+pub mod ours;
 pub mod python;
 pub mod recording;
 pub mod replay;

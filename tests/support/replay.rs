@@ -205,9 +205,9 @@ impl Replay {
             let connections = group.iter().map(|connection| run.connection(*connection, address));
             all.extend(futures::future::join_all(connections).await.into_iter().flatten());
         }
-        let used = run.used.into_inner();
+        let used = run.used.lock().await.clone();
         for (at, allowed) in run.allowed.iter().enumerate() {
-            if !allowed.optional && !used.contains(&at) {
+            if !allowed.optional && !used.contains(&at) && run.is_played(allowed) {
                 all.push(Difference {
                     call: format!("allowed by {}", allowed.rule),
                     seq: 0,

@@ -3,6 +3,7 @@
 use futures::future::BoxFuture;
 
 use crate::message::Tree;
+use crate::recording::Stream;
 
 /// A difference from the recording that is wanted.
 #[derive(Debug, Clone)]
@@ -114,3 +115,23 @@ impl Allowed {
 
 /// Looks at all bytes of a stream.
 pub type PayloadCheck = fn(Vec<u8>) -> BoxFuture<'static, Result<(), String>>;
+
+impl Deviation {
+    /// Whether it is about this stream.
+    pub fn concerns(&self, stream: &Stream) -> bool {
+        match self {
+            Self::Omitted { seq }
+            | Self::Status { seq, .. }
+            | Self::Text { seq, .. }
+            | Self::Message { seq, .. }
+            | Self::Refused { seq, .. }
+            | Self::Cut { seq } => stream.events.iter().any(|event| event.seq == *seq),
+            Self::Ended { stream: id, .. }
+            | Self::Payload { stream: id, .. }
+            | Self::Messages { stream: id, .. }
+            | Self::Otherwise { stream: id } => stream.id == *id,
+            Self::Shared { streams } => streams.contains(&stream.id),
+            Self::LogLines => stream.rpc() == "LogStream",
+        }
+    }
+}

@@ -99,6 +99,13 @@ impl Run {
         live.play().await
     }
 
+    /// Whether a call that the allowance is about is made at all.
+    pub(super) fn is_played(&self, allowed: &Allowed) -> bool {
+        let streams = self.recording.connections.get(allowed.connection).map_or(&[][..], |c| &c.streams);
+        let mut concerned = streams.iter().filter(|stream| allowed.what.concerns(stream)).peekable();
+        concerned.peek().is_none() || concerned.any(|stream| !self.is_skipped(stream))
+    }
+
     fn is_skipped(&self, stream: &Stream) -> bool {
         addressed(stream).is_some_and(|uuid| self.skipped.contains(&uuid))
     }
