@@ -76,12 +76,11 @@ pub fn parse_text(ty: Type, text: &str) -> Result<Value, WireError> {
         },
         Type::I32 | Type::I64 | Type::U8 | Type::U16 | Type::U32 | Type::U64 => {
             let whole: i128 = text.parse().map_err(|_| WireError::new(format!("expected a whole number, got {text:?}")))?;
-            #[allow(clippy::cast_precision_loss)]
             if whole.unsigned_abs() > 1 << 53 {
                 return Err(WireError::new(format!("{whole} is beyond 2^53 and would lose digits")));
-            } else {
-                value::number(whole as f64)
             }
+            #[allow(clippy::cast_precision_loss)]
+            value::number(whole as f64)
         }
         Type::F32 | Type::F64 => match text.parse::<f64>() {
             Ok(number) if number.is_finite() => value::number(number),
@@ -91,13 +90,11 @@ pub fn parse_text(ty: Type, text: &str) -> Result<Value, WireError> {
         Type::Enum(spec) => {
             let spec = spec();
             let known = || spec.values.iter().map(|(name, ..)| *name);
-            match known().find(|name| name.eq_ignore_ascii_case(text)) {
-                Some(name) => value::text(name),
-                None => {
-                    let all = known().collect::<Vec<_>>().join(", ");
-                    return Err(WireError::new(format!("expected one of {all}, got {text:?}")));
-                }
-            }
+            let Some(name) = known().find(|name| name.eq_ignore_ascii_case(text)) else {
+                let all = known().collect::<Vec<_>>().join(", ");
+                return Err(WireError::new(format!("expected one of {all}, got {text:?}")));
+            };
+            value::text(name)
         }
         Type::Opt(inner) => return parse_text(*inner, text),
         Type::Json | Type::List(_) | Type::Map(_) | Type::Message(_) => {

@@ -33,13 +33,13 @@ impl<T: Send + 'static> Stream<T> {
     /// # use jumpstarter_core::{Stream, Result};
     /// let countdown: Stream<u32> = Stream::unfold(3, async |left| Ok(if left == 0 { None } else { Some((left, left - 1)) }));
     /// ```
-    pub fn unfold<S, F, Fut>(state: S, mut step: F) -> Self
+    pub fn unfold<S, F, Fut>(state: S, step: F) -> Self
     where
         S: Send + 'static,
         F: FnMut(S) -> Fut + Send + 'static,
         Fut: Future<Output = Result<Option<(T, S)>>> + Send + 'static,
     {
-        Self::new(futures::stream::try_unfold(state, move |state| step(state)))
+        Self::new(futures::stream::try_unfold(state, step))
     }
 
     /// The next value, or `None` at the end.

@@ -179,7 +179,7 @@ impl fmt::Display for Delay {
             write!(f, "{days}D")?;
         }
         let micros = self.0.subsec_micros();
-        if total > 0 && total % 86_400 == 0 && micros == 0 {
+        if total > 0 && total.is_multiple_of(86_400) && micros == 0 {
             return Ok(());
         }
         f.write_str("T")?;

@@ -9,6 +9,8 @@ use crate::describe::Type;
 
 /// Largest whole number that a double holds without loss: 2^53.
 const EXACT: f64 = 9_007_199_254_740_992.0;
+/// The same as a whole number.
+const EXACT_WHOLE: u128 = 1 << 53;
 
 /// Reads a whole number that is exactly representable, or says what arrived instead.
 fn whole(value: &Value, min: f64, max: f64) -> Result<f64, WireError> {
@@ -62,7 +64,7 @@ macro_rules! integer {
             fn to_value(&self) -> Result<Value, WireError> {
                 let number = *self as f64;
                 // Compared before the conversion: 2^53 + 1 is rounded to 2^53 by it.
-                if i128::from(*self).unsigned_abs() > EXACT as u128 {
+                if i128::from(*self).unsigned_abs() > EXACT_WHOLE {
                     return Err(WireError::new(format!("{self} is beyond 2^53 and would lose digits on this path")));
                 }
                 Ok(value::number(number))
