@@ -24,5 +24,5 @@ pub mod plan;
 pub mod registry;
 pub mod standalone;
 
-pub use plan::{Plan, check};
+pub use plan::{Mode, Plan, check};
 pub use registry::Registry;

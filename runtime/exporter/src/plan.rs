@@ -26,6 +26,37 @@ pub struct Plan {
     pub warnings: Problems,
 }
 
+/// How a file is put to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// In a shell of one person: `jmp shell`.
+    Local,
+    /// On a port, without a controller: `jmp run --tls-grpc-listener`.
+    Standalone,
+}
+
+impl Plan {
+    /// What the file says and this mode makes nothing of, in sentences: nothing is ignored in silence.
+    pub fn unused(&self, mode: Mode) -> Vec<String> {
+        let written = |key: &str| self.file.spans.contains_key(key);
+        let mut unused = Vec::new();
+        let hooks = &self.file.hooks;
+        if mode == Mode::Local && (hooks.before_lease.is_some() || hooks.after_lease.is_some()) {
+            unused.push("the hooks of this file do not run in a local shell; `jmp run` runs them".to_owned());
+        }
+        let how = match mode {
+            Mode::Local => "in a local shell",
+            Mode::Standalone => "by a standalone exporter",
+        };
+        let keys = ["endpoint", "token", "tls", "grpcOptions", "failureDetection", "exitOnLeaseEnd"];
+        let keys: Vec<_> = keys.into_iter().filter(|key| written(key)).map(|key| format!("`{key}`")).collect();
+        if !keys.is_empty() {
+            unused.push(format!("not used {how}: {}", keys.join(", ")));
+        }
+        unused
+    }
+}
+
 /// One node of the tree.
 pub struct Planned {
     /// Its name among its siblings.

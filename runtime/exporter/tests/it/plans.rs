@@ -1,6 +1,6 @@
 //! What is wrong with a file is said before anything is opened.
 
-use jumpstarter_exporter::check;
+use jumpstarter_exporter::{Mode, check};
 
 use crate::drivers::registry;
 
@@ -71,4 +71,20 @@ fn pitfall_y2_an_empty_config_is_an_empty_map() {
 fn an_alias_reaches_the_same_driver() {
     let file = "export:\n  a:\n    type: example.driver.Probe\n    config: {name: x}\n";
     assert!(check("rig.yaml", file, &registry(), |_| None).is_ok());
+}
+
+#[test]
+fn what_a_mode_makes_nothing_of_is_said() {
+    let file = "endpoint: lab:443\ntoken: secret\nhooks: {beforeLease: {script: echo}}\nexitOnLeaseEnd: true\n";
+    let Ok(plan) = check("rig.yaml", file, &registry(), |_| None) else { panic!("this file is fine") };
+    assert_eq!(
+        plan.unused(Mode::Local),
+        [
+            "the hooks of this file do not run in a local shell; `jmp run` runs them",
+            "not used in a local shell: `endpoint`, `token`, `exitOnLeaseEnd`",
+        ]
+    );
+    assert_eq!(plan.unused(Mode::Standalone), ["not used by a standalone exporter: `endpoint`, `token`, `exitOnLeaseEnd`"]);
+    let Ok(plan) = check("rig.yaml", "export: {}\n", &registry(), |_| None) else { panic!("this file is fine") };
+    assert!(plan.unused(Mode::Local).is_empty());
 }
