@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use jumpstarter::{Result, Stream, driver};
+use jumpstarter::{Driver, NoConfig, Open, Result, Stream, driver, log::Logger};
 use jumpstarter_interfaces::{Power, PowerReading};
 
 /// What both mocks measure, whatever their state: clients' tests rely on these two values.
@@ -13,12 +13,18 @@ const READINGS: [PowerReading; 2] =
 #[driver(
     type = "mock-power",
     provides(Power),
-    open = Default::default,
     aliases("jumpstarter_driver_power.driver.MockPower")
 )]
 #[derive(Debug, Default)]
 pub struct MockPower {
     on: AtomicBool,
+    logger: Logger,
+}
+
+impl Driver for MockPower {
+    async fn open(_: NoConfig, cx: &mut Open) -> Result<Self> {
+        Ok(Self { on: AtomicBool::new(false), logger: cx.logger() })
+    }
 }
 
 impl MockPower {
@@ -30,11 +36,13 @@ impl MockPower {
 
 impl Power for MockPower {
     async fn on(&self) -> Result<()> {
+        self.logger.info("power on");
         self.on.store(true, SeqCst);
         Ok(())
     }
 
     async fn off(&self) -> Result<()> {
+        self.logger.info("power off");
         self.on.store(false, SeqCst);
         Ok(())
     }
@@ -48,12 +56,17 @@ impl Power for MockPower {
 #[driver(
     type = "sync-mock-power",
     provides(Power),
-    open = Default::default,
     aliases("jumpstarter_driver_power.driver.SyncMockPower")
 )]
 #[derive(Debug, Default)]
 pub struct SyncMockPower {
     inner: MockPower,
+}
+
+impl Driver for SyncMockPower {
+    async fn open(config: NoConfig, cx: &mut Open) -> Result<Self> {
+        Ok(Self { inner: MockPower::open(config, cx).await? })
+    }
 }
 
 impl Power for SyncMockPower {
