@@ -37,7 +37,7 @@ impl Errors {
 
     /// One `compile_error!` for each.
     pub(crate) fn into_tokens(self) -> TokenStream {
-        self.0.into_iter().map(|error| error.into_compile_error()).collect()
+        self.0.into_iter().map(syn::Error::into_compile_error).collect()
     }
 }
 

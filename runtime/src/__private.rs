@@ -28,8 +28,8 @@ pub use jumpstarter_core::{
     },
     dispatch::{Args, Argument, Calling, Outcome, Provided, Rest, Returned, blocking, calling, unknown},
     driver::{
-        COMPOSITE_CLIENT, Child, ChildSet, ChildSpec, Children, Config, Driver, DriverFactory, DriverSpec, DriverTypes,
-        Factory, Hostable, Need, NoChildren, NoConfig, Open, rest,
+        COMPOSITE_CLIENT, Child, ChildSet, ChildSpec, Children, Config, Driver, DriverFactory, DriverSpec,
+        DriverTypes, Factory, Hostable, Need, NoChildren, NoConfig, Open, Others,
     },
     generated::*,
     wire::{Depth, Reading, Wire, WireError, WireType, encode_message, take_delimited},

@@ -28,7 +28,7 @@
 //! # jumpstarter::__private::run_test(async {
 //! let lamp = LampClient::local(TalkingLamp::default());
 //! assert_eq!(lamp.shine(0.5).await?, "shining at 0.5");
-//! # Result::Ok(())
+//! # Ok::<(), jumpstarter::Error>(())
 //! # }).unwrap();
 //! ```
 //!
@@ -79,6 +79,25 @@ pub use jumpstarter_core::{
 pub use jumpstarter_client as remote;
 #[cfg(feature = "host")]
 pub use jumpstarter_session as host;
+
+/// The devices of the session that the environment points to: what a test inside of `jmp shell` begins with.
+///
+/// ```no_run
+/// # async fn test() -> jumpstarter::Result<()> {
+/// let device = jumpstarter::env().await?;
+/// let console = device.find("board.console")?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// When `JUMPSTARTER_HOST` is missing or wrong, or the session does not answer.
+#[cfg(feature = "client")]
+pub async fn env() -> Result<remote::Device> {
+    // Only programs choose a provider for TLS, and a test is a program. Another one that is there already stays.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    remote::Device::from_env().await
+}
 
 /// Turns a trait into an interface: something that a driver provides and a client calls.
 ///
@@ -235,6 +254,8 @@ pub use jumpstarter_macros::message;
 /// Public methods are commands, all others are helpers. Parameters are positional unless `#[arg(…)]` says otherwise, with
 /// the keys `long`, `short` (each alone or with `= "name"`), `default_value = "text"` and `value_name = "TEXT"`. A flag is
 /// a `bool` with one of the first two.
+/// `#[export(name = "…")]` gives a command another name; `#[export(replaces = "method")]` lets it stand for a method of
+/// the interface, which it may call.
 pub use jumpstarter_macros::commands;
 
 /// Makes a struct the configuration of a driver: what stands behind `config:` in the exporter file.
@@ -393,8 +414,9 @@ pub mod task {
 /// Locks and channels for asynchronous code. All channels are bounded.
 pub mod sync {
     pub use tokio::sync::{
-        Mutex, MutexGuard, Notify, OwnedMutexGuard, RwLock, Semaphore, broadcast, oneshot, watch,
+        Mutex, MutexGuard, Notify, OwnedMutexGuard, RwLock, Semaphore, broadcast,
         mpsc::{Receiver, Sender, channel},
+        oneshot, watch,
     };
 }
 
@@ -402,8 +424,8 @@ pub mod sync {
 pub mod io {
     pub use jumpstarter_core::io::*;
     pub use tokio::io::{
-        AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, BufWriter,
-        ReadBuf, copy, copy_bidirectional, duplex,
+        AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader,
+        BufWriter, ReadBuf, copy, copy_bidirectional, duplex,
     };
 }
 
@@ -420,8 +442,8 @@ pub mod types {
 /// What most files of interfaces and drivers use.
 pub mod prelude {
     pub use crate::{
-        Call, Children, Context as _, Delay, Driver, DriverFactory, Error, ErrorKind, Io, Open, Result, Sink, Source,
-        Stream, children, commands, config, driver, interface, message,
+        Call, Children, Context as _, Delay, Driver, DriverFactory, Error, ErrorKind, Io, Open, Result, Sink,
+        Source, Stream, children, commands, config, driver, interface, message,
     };
 }
 

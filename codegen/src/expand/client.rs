@@ -2,6 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
+use syn::spanned::Spanned as _;
 
 use super::{ask, ask_outcome, index};
 use crate::model::{Interface, Method, Place, joined, local, shouting};
@@ -12,7 +13,9 @@ pub(super) fn client(interface: &Interface) -> TokenStream {
     let Interface { vis, ident, methods, .. } = interface;
     let name = joined(ident, "Client");
     let constant = shouting(ident);
-    let about = format!(" A client of [`{ident}`]: for a driver in this process, or one behind a connection. Made by `#[interface]`.");
+    let about = format!(
+        " A client of [`{ident}`]: for a driver in this process, or one behind a connection. Made by `#[interface]`."
+    );
     let calls = methods.iter().enumerate().map(|(i, method)| call(i, method, interface));
     let implementation = implementation(interface);
     let driver = local("driver");
@@ -77,14 +80,22 @@ fn call(i: usize, method: &Method, interface: &Interface) -> TokenStream {
         let argument = ask(&param.ty, &question);
         quote!(#argument::put(#ident, &mut #sending, #i);)
     });
+    let returned = ask(ret, &quote!(#rt::Returned));
     let outcome = ask_outcome(ret, &rt);
     let i = index(i);
+    // One reminder is enough: it points at the trait.
+    let undocumented = method.doc.is_empty().then(|| quote!(#[allow(missing_docs)]));
+    // At the type, so that a type which is no result is reported there and nowhere else.
+    let answer = quote_spanned! {ret.span()=>
+        #returned::from_result(#outcome::restore(self.0.reply(&#constant, #i, #sending).await))
+    };
     quote_spanned! {ident.span()=>
+        #undocumented
         #(#attrs)*
         #vis async fn #ident(&self #(, #params)*) -> #ret {
             let #mutable #sending = self.0.args(&#constant, #i);
             #(#puts)*
-            #outcome::restore(self.0.reply(&#constant, #i, #sending).await)
+            #answer
         }
     }
 }
@@ -98,23 +109,21 @@ fn implementation(interface: &Interface) -> TokenStream {
         let Method { ident, ret, .. } = method;
         let params = method.params.iter().map(|param| {
             let ty = &param.ty;
-            match param.place {
+            if param.place == Place::Injected {
                 // A caller in this process may cancel the future instead.
-                Place::Injected => quote!(_: #ty),
-                _ => {
-                    let ident = &param.ident;
-                    quote!(#ident: #ty)
-                }
+                return quote!(_: #ty);
             }
+            let ident = &param.ident;
+            quote!(#ident: #ty)
         });
         let params = quote!(#(, #params)*);
         let arguments = method.on_wire().map(|param| &param.ident);
         let call = quote!(Self::#ident(self #(, #arguments)*));
         if method.blocking {
-            let outcome = ask_outcome(ret, &rt);
+            let returned = ask(ret, &quote!(#rt::Returned));
             quote! {
                 fn #ident(&self #params) -> #ret {
-                    #outcome::wait(#call)
+                    #returned::wait(#call)
                 }
             }
         } else {

@@ -91,8 +91,5 @@ fn default(param: &Param, method: &Method, rt: &TokenStream) -> Option<TokenStre
 }
 
 fn optional(value: Option<TokenStream>, rt: &TokenStream) -> TokenStream {
-    match value {
-        Some(value) => quote!(#rt::Some(#value)),
-        None => quote!(#rt::None),
-    }
+    value.map_or_else(|| quote!(#rt::None), |value| quote!(#rt::Some(#value)))
 }

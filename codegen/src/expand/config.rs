@@ -14,11 +14,14 @@ pub(crate) fn config(config: &Config) -> TokenStream {
     let Config { attrs, vis, ident, shape, .. } = config;
     match shape {
         Shape::Fields(fields) => {
-            let aliases = fields.iter().any(|field| !field.aliases.is_empty()).then(|| {
-                quote!(#[schemars(transform = #rt::with_aliases)])
-            });
-            let functions: Vec<_> = fields.iter().filter_map(|field| default_function(ident, field, &rt)).collect();
-            let functions = (!functions.is_empty()).then(|| quote!(#[automatically_derived] impl #ident { #(#functions)* }));
+            let aliases = fields
+                .iter()
+                .any(|field| !field.aliases.is_empty())
+                .then(|| quote!(#[schemars(transform = #rt::with_aliases)]));
+            let functions: Vec<_> =
+                fields.iter().filter_map(|field| default_function(ident, field, &rt)).collect();
+            let functions = (!functions.is_empty())
+                .then(|| quote!(#[automatically_derived] impl #ident { #(#functions)* }));
             let printed = fields.iter().map(|each| field(ident, each));
             quote! {
                 #[derive(#rt::serde::Deserialize, #rt::schemars::JsonSchema)]

@@ -13,13 +13,13 @@ pub(super) fn description(interface: &Interface) -> TokenStream {
     let Interface { vis, ident, doc, package, name, also, methods, .. } = interface;
     let service = plain(ident);
     let version = number(interface.version);
-    let python = match &interface.python {
-        Some(path) => quote!(#path),
-        None => quote!(#rt::COMPOSITE_CLIENT),
-    };
+    let python =
+        interface.python.as_ref().map_or_else(|| quote!(#rt::COMPOSITE_CLIENT), |path| quote!(#path));
     let also = texts(also);
     let constant = shouting(ident);
-    let about = format!(" The description of [`{service}`]: everything that is known about it without an implementation.");
+    let about = format!(
+        " The description of [`{service}`]: everything that is known about it without an implementation."
+    );
     let methods = methods.iter().map(|each| {
         let default = |param: &Param| {
             let function = param_default(ident, each, param);
@@ -78,10 +78,14 @@ pub(super) fn defaults(interface: &Interface) -> TokenStream {
 }
 
 /// One method. `default` prints what a parameter's default adds to its description.
-pub(super) fn method(method: &Method, rt: &TokenStream, default: impl Fn(&Param) -> Option<TokenStream>) -> TokenStream {
+pub(super) fn method(
+    method: &Method,
+    rt: &TokenStream,
+    default: impl Fn(&Param) -> Option<TokenStream>,
+) -> TokenStream {
     let Method { rpc, export, doc, ret, .. } = method;
     let outcome = ask_outcome(ret, rt);
-    let params = method.on_wire().map(|each| param(each, rt, default(each)));
+    let params = method.on_wire().map(|each| param(each, rt, default(each).as_ref()));
     let renamed = (!method.renamed_from.is_empty()).then(|| {
         let old = method.renamed_from.iter().map(|(rpc, export)| quote!((#rpc, #export)));
         quote!(.renamed_from(&[#(#old),*]))
@@ -99,7 +103,7 @@ pub(super) fn method(method: &Method, rt: &TokenStream, default: impl Fn(&Param)
     }
 }
 
-fn param(param: &Param, rt: &TokenStream, default: Option<TokenStream>) -> TokenStream {
+fn param(param: &Param, rt: &TokenStream, default: Option<&TokenStream>) -> TokenStream {
     let Param { name, doc, ty, .. } = param;
     let place = param.ident.span();
     let argument = ask(ty, &quote!(#rt::Argument));
@@ -125,7 +129,8 @@ fn param(param: &Param, rt: &TokenStream, default: Option<TokenStream>) -> Token
 
 /// Checks that what `#[inject]` stands before is something that the runtime has.
 pub(super) fn injected(methods: &[Method], rt: &TokenStream) -> TokenStream {
-    let injected = methods.iter().flat_map(|method| &method.params).filter(|param| param.place == Place::Injected);
+    let injected =
+        methods.iter().flat_map(|method| &method.params).filter(|param| param.place == Place::Injected);
     injected
         .map(|param| {
             let argument = ask(&param.ty, &quote!(#rt::Argument));

@@ -64,12 +64,11 @@ pub(super) fn arguments(
         match param.place {
             Place::Wire(i, _) => {
                 let i = index(i);
-                match default(param) {
-                    Some(default) => {
-                        quote_spanned!(place=> let #name = #argument::take_or(&mut #reader, #i, #rt::Some(#default))?;)
-                    }
-                    None => quote_spanned!(place=> let #name = #argument::take(&mut #reader, #i)?;),
-                }
+                let taken = default(param).map_or_else(
+                    || quote_spanned!(place=> take(&mut #reader, #i)),
+                    |default| quote_spanned!(place=> take_or(&mut #reader, #i, #rt::Some(#default))),
+                );
+                quote_spanned!(place=> let #name = #argument::#taken?;)
             }
             Place::Rest(i, _) => {
                 let i = index(i);
@@ -87,6 +86,8 @@ pub(super) fn arguments(
 
 /// The method's answer as a `Result<Reply>`.
 pub(super) fn answer(method: &Method, rt: &TokenStream, call: &TokenStream) -> TokenStream {
+    let returned = ask(&method.ret, &quote!(#rt::Returned));
     let outcome = ask_outcome(&method.ret, rt);
-    quote!(#outcome::erase(#call))
+    // All of it at the type, so that a type which is no result is reported there and nowhere else.
+    quote_spanned!(method.ret.span()=> #outcome::erase(#returned::into_result(#call)))
 }

@@ -13,10 +13,8 @@ pub(crate) fn driver(driver: &Driver) -> TokenStream {
     let Driver { item, ident, doc, type_name, provides, place, .. } = driver;
     let aliases = texts(&driver.aliases);
     let labels = driver.labels.iter().map(|(key, value)| quote!((#key, #value)));
-    let client = match &driver.client {
-        Some(client) => quote!(#rt::Some(#client)),
-        None => quote!(#rt::None),
-    };
+    let client =
+        driver.client.as_ref().map_or_else(|| quote!(#rt::None), |client| quote!(#rt::Some(#client)));
     let config = driver.config.as_ref().map_or_else(|| quote!(#rt::NoConfig), |ty| quote!(#ty));
     let children = driver.children.as_ref().map_or_else(|| quote!(#rt::NoChildren), |ty| quote!(#ty));
     // A missing implementation is an error at the word in `provides(…)`.
@@ -30,7 +28,8 @@ pub(crate) fn driver(driver: &Driver) -> TokenStream {
         .collect();
     let opening = opening(driver, &rt, &config, &children);
     let here = at(*place, &rt);
-    let shared = quote_spanned!(*place=> const _: () = #here::assert_no_shared_names(<#ident as #here::Hostable>::SPEC.provides););
+    let shared =
+        quote_spanned!(*place=> const _: () = #here::assert_no_shared_names(&[#(#asked::__INTERFACE),*]););
     quote! {
         #item
 
@@ -66,14 +65,19 @@ pub(crate) fn driver(driver: &Driver) -> TokenStream {
     }
 }
 
-fn opening(driver: &Driver, rt: &TokenStream, config: &TokenStream, children: &TokenStream) -> Option<TokenStream> {
+fn opening(
+    driver: &Driver,
+    rt: &TokenStream,
+    config: &TokenStream,
+    children: &TokenStream,
+) -> Option<TokenStream> {
     let Driver { ident, type_name, .. } = driver;
     let body = match driver.opening.as_ref()? {
         Opening::Path(path) => {
             let argument = driver.config.as_ref().map(|_| quote!(config));
             let unused = argument.is_none().then(|| quote!(let _ = config;));
             let made = quote_spanned!(path.span()=> #path(#argument));
-            quote!(#unused #rt::Ok(#made))
+            quote!(#unused let driver: Self = #made; #rt::Ok(driver))
         }
         Opening::Made(makers) => {
             let makers = texts(makers);

@@ -25,10 +25,10 @@ fn definition(interface: &Interface) -> TokenStream {
     let constant = shouting(ident);
     let supertraits = supertraits.iter();
     let methods = methods.iter().map(|each| method(each, &rt));
-    let broken = broken.iter().map(|Broken { attrs, sig, body }| match body {
-        Some(body) => quote!(#(#attrs)* #sig #body),
+    let broken = broken.iter().map(|Broken { attrs, sig, body }| {
+        let body = body.as_ref().map_or_else(|| quote!(;), |body| quote!(#body));
         // The compiler advises against `async fn` in public traits; this one is wrong anyway, and said so.
-        None => quote!(#(#attrs)* #[allow(async_fn_in_trait)] #sig;),
+        quote!(#(#attrs)* #[allow(async_fn_in_trait)] #sig #body)
     });
     let dispatch = dispatch::dispatch(interface);
     quote! {
@@ -50,7 +50,7 @@ fn definition(interface: &Interface) -> TokenStream {
 fn method(method: &Method, rt: &TokenStream) -> TokenStream {
     let Method { ident, attrs, ret, params, body, .. } = method;
     let params = params.iter().map(|param| {
-        let (ident, ty) = (&param.ident, &param.ty);
+        let (ident, ty) = (&param.written, &param.ty);
         quote!(#ident: #ty)
     });
     let params = quote!(#(, #params)*);

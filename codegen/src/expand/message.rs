@@ -14,7 +14,9 @@ pub(crate) fn message(message: &Message) -> TokenStream {
     let derives = quote!(#[derive(#(#derives),*)]);
     let (body, wire) = match content {
         Content::Fields { fields, reserved_tags, reserved_names, list } => {
-            let printed = fields.iter().map(|MessageField { attrs, vis, ident, ty, .. }| quote!(#(#attrs)* #vis #ident: #ty));
+            let printed = fields
+                .iter()
+                .map(|MessageField { attrs, vis, ident, ty, .. }| quote!(#(#attrs)* #vis #ident: #ty));
             let reserved_names = texts(reserved_names);
             let reserved_tags = reserved_tags.iter().map(|tag| number(*tag));
             let rest = quote!(reserved: (&[#(#reserved_tags),*], #reserved_names), list: #list,);
@@ -71,21 +73,22 @@ fn structure(message: &Message, fields: &[MessageField], rest: &TokenStream) -> 
     let wires: Vec<_> = fields.iter().map(|field| ask(&field.ty, &quote!(#rt::Wire))).collect();
     let names: Vec<_> = fields.iter().map(|field| &field.ident).collect();
     let indices: Vec<_> = (0..fields.len()).map(index).collect();
-    let defaults: Vec<_> = fields.iter().map(|field| field.default.as_ref().map(|_| default_name(&field.ident))).collect();
+    let defaults: Vec<_> =
+        fields.iter().map(|field| field.default.as_ref().map(|_| default_name(&field.ident))).collect();
     let functions = fields.iter().filter_map(|field| default_function(message, field));
     let specs = fields.iter().zip(&wires).zip(&defaults).map(|((field, wire), default)| {
         let MessageField { name, doc, unit, .. } = field;
         let tag = number(field.tag);
-        let default = default.as_ref().map(|function| quote!(.or(|| #rt::default_value(&#ident::#function()))));
+        let default =
+            default.as_ref().map(|function| quote!(.or(|| #rt::default_value(&#ident::#function()))));
         let unit = (!unit.is_empty()).then(|| quote!(.unit(#unit)));
         quote!(#rt::field(#name, #tag, #wire::TYPE, #doc) #default #unit)
     });
     let zeros = fields.iter().zip(&wires).zip(&defaults).map(|((field, wire), default)| {
         let name = &field.ident;
-        match default {
-            Some(function) => quote!(#name: Self::#function()),
-            None => quote!(#name: #wire::zero()),
-        }
+        let value =
+            default.as_ref().map_or_else(|| quote!(#wire::zero()), |function| quote!(Self::#function()));
+        quote!(#name: #value)
     });
     let encodes = fields.iter().zip(&wires).zip(&defaults).map(|((field, wire), default)| {
         let (name, tag) = (&field.ident, number(field.tag));
@@ -94,11 +97,17 @@ fn structure(message: &Message, fields: &[MessageField], rest: &TokenStream) -> 
         // In the order of their numbers, as protobuf's own encoders write them.
         (field.tag, quote!(#wire::#encode(&self.#name, #tag, buffer);))
     });
-    let typed_defaults = defaults.iter().map(|default| optional(default.as_ref().map(|function| quote!(Self::#function)), &rt));
+    let taken = wires.iter().zip(&indices).zip(&defaults).map(|((wire, index), default)| {
+        let plain = || quote!(#wire::take(&mut fields, #index)?);
+        let or = |function| quote!(#wire::take_or(&mut fields, #index, #rt::Some(Self::#function))?);
+        default.as_ref().map_or_else(plain, or)
+    });
     let mut by_tag: Vec<_> = encodes.collect();
     by_tag.sort_by_key(|(tag, _)| *tag);
     let encodes = by_tag.into_iter().map(|(_, encode)| encode);
-    let used = |name: &str| if fields.is_empty() { quote!(_) } else { Ident::new(name, Span::call_site()).to_token_stream() };
+    let used = |name: &str| {
+        if fields.is_empty() { quote!(_) } else { Ident::new(name, Span::call_site()).to_token_stream() }
+    };
     let (buffer, depth, wire_type, part) = (used("buffer"), used("depth"), used("wire_type"), used("part"));
     let fields_name = if fields.is_empty() { quote!(fields) } else { quote!(mut fields) };
     quote! {
@@ -152,7 +161,7 @@ fn structure(message: &Message, fields: &[MessageField], rest: &TokenStream) -> 
 
             fn from_value(value: #rt::Value, reading: #rt::Reading) -> #rt::Result<Self, #rt::WireError> {
                 let #fields_name = #rt::FieldValues::new(Self::__spec(), value, reading)?;
-                let message = Self { #(#names: fields.take(#indices, #typed_defaults)?),* };
+                let message = Self { #(#names: #taken),* };
                 fields.finish()?;
                 #rt::Ok(message)
             }
@@ -244,12 +253,5 @@ fn enumeration(message: &Message, variants: &[Variant]) -> TokenStream {
                 #rt::enumeration::from_value(&value)
             }
         }
-    }
-}
-
-fn optional(value: Option<TokenStream>, rt: &TokenStream) -> TokenStream {
-    match value {
-        Some(value) => quote!(#rt::Some(#value)),
-        None => quote!(#rt::None),
     }
 }

@@ -12,7 +12,8 @@ pub(super) fn server(interface: &Interface) -> TokenStream {
     let name = joined(ident, "Server");
     let command = joined(ident, "Command");
     let constant = shouting(ident);
-    let about = format!(" Hosts an implementation of [`{ident}`] without an exporter file. Made by `#[interface]`.");
+    let about =
+        format!(" Hosts an implementation of [`{ident}`] without an exporter file. Made by `#[interface]`.");
     let commands = format!(" What a command line needs to know of [`{ident}`]. Made by `#[interface]`.");
     quote! {
         #[doc = #about]

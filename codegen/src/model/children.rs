@@ -23,7 +23,7 @@ pub(crate) struct Children {
     /// Name.
     pub(crate) ident: Ident,
     /// In declaration order.
-    pub(crate) children: Vec<Child>,
+    pub(crate) list: Vec<Child>,
 }
 
 /// One child.
@@ -102,12 +102,18 @@ impl Children {
                     child.names().any(|name| names.contains(&name))
                 });
                 if let Some(earlier) = taken {
-                    errors.at(&name, format!("this child shares a name with `{}`: each name belongs to one", earlier.ident));
+                    errors.at(
+                        &name,
+                        format!(
+                            "this child shares a name with `{}`: each name belongs to one",
+                            earlier.ident
+                        ),
+                    );
                 }
             }
             children.push(child);
         }
-        usable.then_some(Self { root, attrs, vis, ident, children })
+        usable.then_some(Self { root, attrs, vis, ident, list: children })
     }
 }
 

@@ -3,11 +3,7 @@
 use proc_macro2::TokenStream;
 use syn::{ImplItem, ItemImpl, Type, Visibility};
 
-use super::{
-    Method, Root,
-    method::Owner,
-    not_generic,
-};
+use super::{Method, Root, method::Owner, not_generic};
 use crate::{diagnostics::Errors, parse::Keys};
 
 /// Commands of a client.
@@ -45,7 +41,9 @@ impl Commands {
                 continue;
             }
             // A method that is not usable stays where it is; it is only no command.
-            if let Ok(method) = Method::read(Owner::Commands, &mut function.attrs, &mut function.sig, None, errors) {
+            if let Ok(method) =
+                Method::read(Owner::Commands, &mut function.attrs, &mut function.sig, None, errors)
+            {
                 methods.push(method);
             }
         }

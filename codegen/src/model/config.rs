@@ -66,7 +66,10 @@ impl Config {
             Fields::Named(named) => named.named.into_iter().collect(),
             Fields::Unit => Vec::new(),
             Fields::Unnamed(fields) => {
-                errors.at(fields, "a configuration is a struct with named fields: the names are the keys people write");
+                errors.at(
+                    fields,
+                    "a configuration is a struct with named fields: the names are the keys people write",
+                );
                 return None;
             }
         };

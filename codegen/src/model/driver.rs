@@ -58,7 +58,10 @@ impl Driver {
         let structure = match syn::parse2::<Item>(item.clone()) {
             Ok(Item::Struct(structure)) => structure,
             Ok(Item::Impl(block)) => {
-                errors.at(block.impl_token, "put `#[driver]` on the struct: the interfaces it provides are ordinary `impl` blocks");
+                errors.at(
+                    block.impl_token,
+                    "put `#[driver]` on the struct: the interfaces it provides are ordinary `impl` blocks",
+                );
                 return None;
             }
             Ok(Item::Enum(choice)) => {
@@ -76,10 +79,10 @@ impl Driver {
         let mut keys = Keys::read(attribute, "`#[driver(…)]`", KEYS, errors);
         let root = Root::read(&mut keys, errors);
         let before = errors.len();
-        let place = keys.place();
+        let (place, complete) = (keys.place(), keys.complete());
         let guess = kebab(&plain(&structure.ident));
         let type_name = keys.text("type", errors);
-        if type_name.is_none() && errors.len() == before {
+        if complete && type_name.is_none() && errors.len() == before {
             errors.here(place, format!("a driver needs `type`: write `#[driver(type = \"{guess}\", provides(…))]`, the name that people write in the exporter file"));
         }
         let opening = opening(&mut keys, errors);
@@ -124,7 +127,9 @@ fn labels(keys: &mut Keys, errors: &mut Errors) -> Vec<(String, String)> {
     for item in keys.list("labels", "\"key\" = \"value\"", errors) {
         match item {
             Expr::Assign(pair) => {
-                if let (Some(key), Some(value)) = (text(&pair.left, "labels", errors), text(&pair.right, "labels", errors)) {
+                if let (Some(key), Some(value)) =
+                    (text(&pair.left, "labels", errors), text(&pair.right, "labels", errors))
+                {
                     labels.push((key.value(), value.value()));
                 }
             }

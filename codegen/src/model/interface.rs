@@ -70,22 +70,25 @@ impl Interface {
                 errors.at(item, "an interface has only methods; constants and types belong beside the trait");
                 continue;
             };
-            match Method::read(Owner::Interface, &mut item.attrs, &mut item.sig, item.default, errors) {
+            match Method::read(Owner::Interface(&ident), &mut item.attrs, &mut item.sig, item.default, errors)
+            {
                 Ok(mut method) => {
                     method.exclusive = method.exclusive.or(exclusive);
                     methods.push(method);
                 }
-                Err(item) => broken.push(item),
+                Err(item) => broken.push(*item),
             }
         }
-        unique_names(&methods, &ident, errors);
+        unique_names(&methods, errors);
         let interface = Self {
             root,
             doc: doc_of(&attrs),
             attrs,
             vis,
             supertraits,
-            package: keys.text("package", errors).map_or_else(|| "jumpstarter.driver".to_owned(), |text| text.value()),
+            package: keys
+                .text("package", errors)
+                .map_or_else(|| "jumpstarter.driver".to_owned(), |text| text.value()),
             name,
             version,
             python: keys.text("python", errors).map(|text| text.value()),
@@ -101,11 +104,12 @@ impl Interface {
 /// Name and version, or stand-ins for them: the rest is printed all the same.
 fn identity(keys: &mut Keys, ident: &Ident, errors: &mut Errors) -> (String, u32) {
     let before = errors.len();
-    let place = keys.place();
+    let (place, complete) = (keys.place(), keys.complete());
     let name = keys.text("name", errors);
     let version = keys.number("version", errors);
     let guess = kebab(&plain(ident));
-    if errors.len() == before && (name.is_none() || version.is_none()) {
+    // What was misspelt is not missing as well.
+    if complete && errors.len() == before && (name.is_none() || version.is_none()) {
         let missing = match (&name, &version) {
             (None, None) => "`name` and `version`",
             (None, _) => "`name`",
@@ -117,10 +121,12 @@ fn identity(keys: &mut Keys, ident: &Ident, errors: &mut Errors) -> (String, u32
         );
     }
     if let Some(text) = &name
-        && (text.value() != kebab(&text.value()) || !text.value().starts_with(|c: char| c.is_ascii_lowercase()))
+        && (text.value() != kebab(&text.value())
+            || !text.value().starts_with(|c: char| c.is_ascii_lowercase()))
     {
         let better = kebab(&text.value());
-        let better = if better.starts_with(|c: char| c.is_ascii_lowercase()) { better } else { guess.clone() };
+        let better =
+            if better.starts_with(|c: char| c.is_ascii_lowercase()) { better } else { guess.clone() };
         errors.at(text, format!("an interface's name is in kebab case: write `{better}`"));
     }
     let number = version.and_then(|literal| match literal.base10_parse::<u32>() {
@@ -133,22 +139,9 @@ fn identity(keys: &mut Keys, ident: &Ident, errors: &mut Errors) -> (String, u32
     (name.map_or(guess, |text| text.value()), number.unwrap_or(1))
 }
 
-/// Names of generated items, of gRPC methods and of upstream's calls are each used once.
-fn unique_names(methods: &[Method], ident: &Ident, errors: &mut Errors) {
-    const GENERATED: &[&str] = &["local", "describe"];
+/// Names of gRPC methods and of upstream's calls are each used once.
+fn unique_names(methods: &[Method], errors: &mut Errors) {
     for (i, method) in methods.iter().enumerate() {
-        let name = plain(&method.ident);
-        if GENERATED.contains(&name.as_str()) {
-            errors.at(
-                &method.ident,
-                format!(
-                    "`{name}` is the name of a generated function, `{ident}Client::{name}`: give the method another name in Rust and keep this one on the wire with `#[export(name = \"{name}\")]`"
-                ),
-            );
-        }
-        if name.starts_with("__") {
-            errors.at(&method.ident, "names that begin with two underscores belong to generated items");
-        }
         let all = |method: &Method| {
             let now = (method.rpc.clone(), method.export.clone());
             std::iter::once(now).chain(method.renamed_from.clone()).collect::<Vec<_>>()

@@ -133,8 +133,15 @@ impl Message {
                 errors.here(place, format!("tag {number} is reserved: an older peer means something else by it; use another number"));
                 errors.here(*earlier, format!("tag {number} is reserved here"));
             }
-            if let Some((_, earlier)) = reserved_names.iter().find(|(reserved, _)| *reserved == plain(&name)) {
-                errors.at(&name, format!("the name `{}` is reserved: an older peer means something else by it", plain(&name)));
+            if let Some((_, earlier)) = reserved_names.iter().find(|(reserved, _)| *reserved == plain(&name))
+            {
+                errors.at(
+                    &name,
+                    format!(
+                        "the name `{}` is reserved: an older peer means something else by it",
+                        plain(&name)
+                    ),
+                );
                 errors.here(*earlier, "it is reserved here");
             }
             read.push(MessageField {
@@ -167,7 +174,10 @@ impl Message {
         let mut read: Vec<Variant> = Vec::new();
         for mut variant in variants {
             if !matches!(variant.fields, Fields::Unit) {
-                errors.at(&variant.fields, "variants of a message hold no data: use a struct with optional fields");
+                errors.at(
+                    &variant.fields,
+                    "variants of a message hold no data: use a struct with optional fields",
+                );
                 continue;
             }
             if let Some((_, value)) = &variant.discriminant {
@@ -190,7 +200,15 @@ impl Message {
         }
         let usable = usable && errors.len() == before;
         let derives = derives(&attrs, &["Clone", "Copy", "Debug", "PartialEq", "Eq", "Hash"]);
-        usable.then(|| Self { root, doc: doc_of(&attrs), derives, attrs, vis, ident, content: Content::Variants(read) })
+        usable.then(|| Self {
+            root,
+            doc: doc_of(&attrs),
+            derives,
+            attrs,
+            vis,
+            ident,
+            content: Content::Variants(read),
+        })
     }
 }
 

@@ -60,7 +60,9 @@ pub(crate) enum Exclusive {
 
 /// One parameter.
 pub(crate) struct Param {
-    /// Its name in Rust.
+    /// Its name in the trait, where a body may use it.
+    pub(crate) written: Ident,
+    /// Its name in generated code: without underscores in front.
     pub(crate) ident: Ident,
     /// Its name on the wire.
     pub(crate) name: String,
@@ -112,20 +114,25 @@ pub(crate) struct Broken {
 
 /// Whether this is about an interface's method or a command.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Owner {
-    Interface,
+pub(super) enum Owner<'a> {
+    /// A method of the trait with this name.
+    Interface(&'a Ident),
+    /// A command.
     Commands,
 }
+
+/// Functions that every client has.
+const GENERATED: &[&str] = &["local", "describe"];
 
 impl Method {
     /// Reads a signature and takes our attributes off it.
     pub(super) fn read(
-        owner: Owner,
+        owner: Owner<'_>,
         attrs: &mut Vec<Attribute>,
         sig: &mut Signature,
         body: Option<Block>,
         errors: &mut Errors,
-    ) -> Result<Self, Broken> {
+    ) -> Result<Self, Box<Broken>> {
         let before = errors.len();
         let mut ours = Attributes::new(attrs);
         let renamed_from = ours.texts("renamed_from", errors);
@@ -141,14 +148,24 @@ impl Method {
         modifiers(sig, errors);
         let ret = returned(sig, errors);
         let params = params(owner, sig, &mut export, errors);
-        let usable = errors.len() == before + attributes_failed;
+        if let Owner::Interface(owner) = owner {
+            free_name(owner, &sig.ident, errors);
+        }
+        let mut usable = errors.len() == before + attributes_failed;
         // A missing `async` is a mistake, but everything else can be printed as if the method were a blocking one.
         match (sig.asyncness, blocking, owner) {
-            (None, None, Owner::Interface) => {
-                errors.at(&sig.ident, "driver methods are asynchronous: write `async fn`; for blocking code add `#[blocking]`");
+            (None, None, Owner::Interface(_)) => {
+                errors.at(
+                    &sig.ident,
+                    "driver methods are asynchronous: write `async fn`; for blocking code add `#[blocking]`",
+                );
             }
             (None, _, Owner::Commands) => {
-                errors.at(&sig.ident, "commands are asynchronous: write `pub async fn`, or leave out `pub` for a helper");
+                errors.at(
+                    &sig.ident,
+                    "commands are asynchronous: write `pub async fn`, or leave out `pub` for a helper",
+                );
+                usable = false;
             }
             (Some(asyncness), Some(_), _) => {
                 errors.at(asyncness, "`#[blocking]` is for `fn` without `async`: remove one of the two");
@@ -156,7 +173,7 @@ impl Method {
             _ => {}
         }
         let (Some(ret), Some(params), true) = (ret, params, usable) else {
-            return Err(Broken { attrs: attrs.clone(), sig: sig.clone(), body });
+            return Err(Box::new(Broken { attrs: attrs.clone(), sig: sig.clone(), body }));
         };
         let name = export.name.unwrap_or_else(|| plain(&sig.ident));
         Ok(Self {
@@ -192,9 +209,15 @@ struct Export {
 }
 
 impl Export {
-    fn read(keys: Option<Keys>, owner: Owner, errors: &mut Errors) -> Self {
+    fn read(keys: Option<Keys>, owner: Owner<'_>, errors: &mut Errors) -> Self {
         let Some(mut keys) = keys else {
-            return Self { name: None, replaces: false, params: Vec::new(), params_given: false, messages: false };
+            return Self {
+                name: None,
+                replaces: false,
+                params: Vec::new(),
+                params_given: false,
+                messages: false,
+            };
         };
         let params = keys.texts("params", errors);
         let messages = match keys.text("framing", errors) {
@@ -211,7 +234,7 @@ impl Export {
         let mut name = keys.text("name", errors).map(|name| name.value());
         let replaces = keys.text("replaces", errors);
         if let Some(replaced) = &replaces {
-            if owner == Owner::Interface {
+            if owner != Owner::Commands {
                 errors.at(replaced, "only a command can take the place of a method: write `name`");
             }
             name = Some(replaced.value());
@@ -236,6 +259,22 @@ pub(super) fn exclusive(ours: &mut Attributes<'_>, errors: &mut Errors) -> Optio
 fn forbid_cfg(attrs: &[Attribute], errors: &mut Errors) {
     for attr in attrs.iter().filter(|attr| attr.path().is_ident("cfg")) {
         errors.at(attr, "an interface is the same in every build: remove `cfg`, and return `Error::unsupported()` where it does not apply");
+    }
+}
+
+/// A method must not take the name of a generated item.
+fn free_name(owner: &Ident, ident: &Ident, errors: &mut Errors) {
+    let name = plain(ident);
+    if GENERATED.contains(&name.as_str()) {
+        errors.at(
+            ident,
+            format!(
+                "`{name}` is the name of a generated function, `{owner}Client::{name}`: give the method another name in Rust and keep this one on the wire with `#[export(name = \"{name}\")]`"
+            ),
+        );
+    }
+    if name.starts_with("__") {
+        errors.at(ident, "names that begin with two underscores belong to generated items");
     }
 }
 
@@ -314,7 +353,12 @@ fn owned(ty: &Type, what: &str, errors: &mut Errors) -> bool {
     finder.2
 }
 
-fn params(owner: Owner, sig: &mut Signature, export: &mut Export, errors: &mut Errors) -> Option<Vec<Param>> {
+fn params(
+    owner: Owner<'_>,
+    sig: &mut Signature,
+    export: &mut Export,
+    errors: &mut Errors,
+) -> Option<Vec<Param>> {
     let before = errors.len();
     let mut params: Vec<Param> = Vec::new();
     let mut tags: Vec<(u32, Span)> = Vec::new();
@@ -329,7 +373,8 @@ fn params(owner: Owner, sig: &mut Signature, export: &mut Export, errors: &mut E
         let tag = ours.tag(errors);
         let default = ours.value("default", "…", errors).map(Default::new);
         let doc = ours.doc();
-        let arg = if owner == Owner::Commands { ours.keys("arg", "`#[arg(…)]`", ARG, errors) } else { None };
+        let arg =
+            if owner == Owner::Commands { ours.keys("arg", "`#[arg(…)]`", ARG, errors) } else { None };
         // Documentation of a parameter is data; the language allows no doc comment on one.
         typed.attrs.retain(|attr| !attr.path().is_ident("doc"));
         let Pat::Ident(pat) = &*typed.pat else {
@@ -346,17 +391,23 @@ fn params(owner: Owner, sig: &mut Signature, export: &mut Export, errors: &mut E
         let (options, default) = options(arg, &pat.ident, default, errors);
         let place = if injected {
             if let Some(first) = tag.map(|(_, place)| place).or(is_rest) {
-                errors.here(first, "the runtime fills this parameter, so nothing on the wire can be said about it");
+                errors.here(
+                    first,
+                    "the runtime fills this parameter, so nothing on the wire can be said about it",
+                );
             }
             Place::Injected
         } else {
-            let number = tag.map_or_else(|| tags.iter().map(|(tag, _)| *tag).max().unwrap_or(0) + 1, |(number, _)| number);
+            let number = tag.map_or_else(
+                || tags.iter().map(|(tag, _)| *tag).max().unwrap_or(0) + 1,
+                |(number, _)| number,
+            );
             let span = tag.map_or(pat.ident.span(), |(_, span)| span);
             unique_tag(&mut tags, number, span, errors);
             position += 1;
             match is_rest {
                 Some(span) => {
-                    if owner == Owner::Interface && (defaults || default.is_some()) {
+                    if owner != Owner::Commands && (defaults || default.is_some()) {
                         errors.here(span, "`#[rest]` cannot follow parameters with a default: nobody could send it without them; remove the defaults");
                     }
                     rest = Some(span);
@@ -367,13 +418,14 @@ fn params(owner: Owner, sig: &mut Signature, export: &mut Export, errors: &mut E
         };
         let name = plain(&pat.ident).trim_start_matches('_').to_owned();
         params.push(Param {
-            ident: pat.ident.clone(),
+            written: pat.ident.clone(),
+            ident: without_underscore(&pat.ident),
             name,
             doc,
             ty: (*typed.ty).clone(),
             place,
             // The order in which a command line writes options is free.
-            follows_default: owner == Owner::Interface
+            follows_default: owner != Owner::Commands
                 && defaults
                 && default.is_none()
                 && place != Place::Injected,
@@ -384,6 +436,14 @@ fn params(owner: Owner, sig: &mut Signature, export: &mut Export, errors: &mut E
     }
     rename(&mut params, export, errors);
     (errors.len() == before).then_some(params)
+}
+
+/// A name that generated code can use without a lint's complaint.
+fn without_underscore(ident: &Ident) -> Ident {
+    let name = ident.to_string();
+    let Some(short) = name.strip_prefix('_') else { return ident.clone() };
+    let short = short.trim_start_matches('_');
+    if syn::parse_str::<Ident>(short).is_ok() { Ident::new(short, ident.span()) } else { ident.clone() }
 }
 
 /// Field numbers are used once.
@@ -404,7 +464,10 @@ fn rename(params: &mut [Param], export: &mut Export, errors: &mut Errors) {
     let wire: Vec<_> = params.iter_mut().filter(|param| param.place != Place::Injected).collect();
     if wire.len() != names.len() {
         if let Some(first) = names.first() {
-            errors.at(first, format!("`params` names {} parameters, but {} cross the wire", names.len(), wire.len()));
+            errors.at(
+                first,
+                format!("`params` names {} parameters, but {} cross the wire", names.len(), wire.len()),
+            );
         }
         return;
     }
@@ -413,23 +476,33 @@ fn rename(params: &mut [Param], export: &mut Export, errors: &mut Errors) {
     }
 }
 
-fn options(arg: Option<Keys>, ident: &Ident, default: Option<Default>, errors: &mut Errors) -> (Options, Option<Default>) {
+fn options(
+    arg: Option<Keys>,
+    ident: &Ident,
+    default: Option<Default>,
+    errors: &mut Errors,
+) -> (Options, Option<Default>) {
     let Some(mut keys) = arg else { return (Options::default(), default) };
     let plain_name = ident.unraw().to_string();
     let long = match keys.take("long") {
         None => None,
-        Some((_, crate::parse::Given::Value(value))) => crate::parse::text(&value, "long", errors).map(|text| text.value()),
+        Some((_, crate::parse::Given::Value(value))) => {
+            crate::parse::text(&value, "long", errors).map(|text| text.value())
+        }
         Some(_) => Some(super::kebab(&plain_name)),
     };
     let short = match keys.take("short") {
         None => None,
-        Some((key, crate::parse::Given::Value(value))) => match *value {
-            Expr::Lit(syn::ExprLit { lit: syn::Lit::Char(letter), .. }) => Some(letter.value()),
-            _ => {
+        Some((key, crate::parse::Given::Value(value))) => {
+            let letter = match *value {
+                Expr::Lit(syn::ExprLit { lit: syn::Lit::Char(letter), .. }) => Some(letter.value()),
+                _ => None,
+            };
+            if letter.is_none() {
                 errors.at(key, "write `short = 'n'`");
-                None
             }
-        },
+            letter
+        }
         Some(_) => plain_name.chars().next(),
     };
     let value_name = keys.text("value_name", errors).map(|text| text.value());

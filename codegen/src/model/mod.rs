@@ -33,7 +33,8 @@ impl Root {
     pub(crate) fn read(keys: &mut Keys, errors: &mut Errors) -> Self {
         let Some(text) = keys.text("crate", errors) else { return Self(quote!(::jumpstarter)) };
         let Some(path) = errors.keep(text.parse::<syn::Path>()) else { return Self(quote!(::jumpstarter)) };
-        let absolute = path.leading_colon.is_some() || path.segments.first().is_some_and(|first| first.ident == "crate");
+        let absolute =
+            path.leading_colon.is_some() || path.segments.first().is_some_and(|first| first.ident == "crate");
         Self(if absolute { quote!(#path) } else { quote!(::#path) })
     }
 
@@ -97,6 +98,9 @@ fn not_generic(what: &str, generics: &Generics, errors: &mut Errors) -> bool {
     if generics.params.is_empty() && generics.where_clause.is_none() {
         return true;
     }
-    errors.at(&generics.params, format!("{what} cannot be generic: it needs one description; write out the types"));
+    errors.at(
+        &generics.params,
+        format!("{what} cannot be generic: it needs one description; write out the types"),
+    );
     false
 }

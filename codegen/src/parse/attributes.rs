@@ -75,7 +75,9 @@ impl<'a> Attributes<'a> {
             match meta {
                 Meta::NameValue(pair) => texts.extend(super::keys::text(&pair.value, name, errors)),
                 Meta::List(list) => {
-                    let parsed = list.parse_args_with(syn::punctuated::Punctuated::<LitStr, syn::Token![,]>::parse_terminated);
+                    let parsed = list.parse_args_with(
+                        syn::punctuated::Punctuated::<LitStr, syn::Token![,]>::parse_terminated,
+                    );
                     texts.extend(errors.keep(parsed).into_iter().flatten());
                 }
                 Meta::Path(path) => errors.at(path, format!("write `#[{name} = \"…\"]`")),
@@ -123,7 +125,9 @@ pub(crate) fn doc_of(attrs: &[Attribute]) -> String {
             && let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &pair.value
         {
             let text = text.value();
-            lines.extend(text.lines().map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end().to_owned()));
+            lines.extend(
+                text.lines().map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end().to_owned()),
+            );
             if text.is_empty() {
                 lines.push(String::new());
             }

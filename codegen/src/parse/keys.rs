@@ -2,7 +2,9 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use syn::{
-    Expr, ExprLit, Lit, LitInt, LitStr, Path, Token, Type, ext::IdentExt, parenthesized,
+    Expr, ExprLit, Lit, LitInt, LitStr, Path, Token, Type,
+    ext::IdentExt,
+    parenthesized,
     parse::{Parse, ParseStream, Parser},
     punctuated::Punctuated,
     spanned::Spanned as _,
@@ -43,11 +45,12 @@ impl Parse for Pair {
     }
 }
 
-/// The keys of one attribute. Each is taken once; [`Keys::finish`] complains about the rest.
+/// The keys of one attribute. What the grammar does not know is complained about at once; the rest is taken, once each.
 pub(crate) struct Keys {
     what: &'static str,
     known: &'static [&'static str],
     place: Span,
+    complete: bool,
     pairs: Vec<Pair>,
 }
 
@@ -59,6 +62,7 @@ impl Keys {
         known: &'static [&'static str],
         errors: &mut Errors,
     ) -> Self {
+        let before = errors.len();
         let place = if tokens.is_empty() { Span::call_site() } else { tokens.span() };
         let parsed = Punctuated::<Pair, Token![,]>::parse_terminated.parse2(tokens);
         let mut pairs: Vec<Pair> = Vec::new();
@@ -71,12 +75,17 @@ impl Keys {
                 pairs.push(pair);
             }
         }
-        Self { what, known, place, pairs }
+        Self { what, known, place, complete: errors.len() == before, pairs }
     }
 
     /// The place of the arguments, for what is missing among them.
     pub(crate) fn place(&self) -> Span {
         self.place
+    }
+
+    /// Whether all of them were understood.
+    pub(crate) fn complete(&self) -> bool {
+        self.complete
     }
 
     /// What stands behind this key.
@@ -131,7 +140,9 @@ impl Keys {
     pub(crate) fn ty(&mut self, key: &str, errors: &mut Errors) -> Option<Type> {
         let value = self.value(key, "SomeType", errors)?;
         match value {
-            Expr::Path(path) => Some(Type::Path(syn::TypePath { attrs: path.attrs, qself: path.qself, path: path.path })),
+            Expr::Path(path) => {
+                Some(Type::Path(syn::TypePath { attrs: path.attrs, qself: path.qself, path: path.path }))
+            }
             other => {
                 errors.at(other, format!("`{key}` is the name of a type"));
                 None
@@ -144,14 +155,12 @@ impl Keys {
         match self.take(key) {
             None => Vec::new(),
             Some((_, Given::List(list))) => list.into_iter().collect(),
-            Some((ident, Given::Value(value))) => match *value {
-                Expr::Array(array) => array.elems.into_iter().collect(),
-                _ => {
-                    errors.at(ident, format!("write `{key}({example})`"));
-                    Vec::new()
+            Some((ident, given)) => {
+                if let Given::Value(value) = given
+                    && let Expr::Array(array) = *value
+                {
+                    return array.elems.into_iter().collect();
                 }
-            },
-            Some((ident, Given::Flag)) => {
                 errors.at(ident, format!("write `{key}({example})`"));
                 Vec::new()
             }

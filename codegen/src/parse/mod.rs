@@ -3,5 +3,5 @@
 mod attributes;
 mod keys;
 
-pub(crate) use attributes::{Attributes, doc_of, derives};
+pub(crate) use attributes::{Attributes, derives, doc_of};
 pub(crate) use keys::{Given, Keys, text};

@@ -271,7 +271,12 @@ pub const fn assert_no_shared_names(interfaces: &[&Interface]) {
                 let mut j = 0;
                 while j < right.len() {
                     if same(left[i].export, right[j].export) {
-                        panic!("{}", left[i].export);
+                        let message = Sentence::new(
+                            "two of the interfaces have a method called `",
+                            left[i].export,
+                            "`, which is how older clients call it: provide one of them in a child",
+                        );
+                        panic!("{}", message.text());
                     }
                     j += 1;
                 }
@@ -280,6 +285,36 @@ pub const fn assert_no_shared_names(interfaces: &[&Interface]) {
             b += 1;
         }
         a += 1;
+    }
+}
+
+/// A message with a name in it, put together while the author's crate is compiled: such a panic takes one text only.
+pub(crate) struct Sentence([u8; Self::MOST], usize);
+
+impl Sentence {
+    const MOST: usize = 256;
+
+    /// Longer ones are cut.
+    pub(crate) const fn new(before: &str, name: &str, after: &str) -> Self {
+        Self([0; Self::MOST], 0).and(before).and(name).and(after)
+    }
+
+    const fn and(mut self, part: &str) -> Self {
+        let part = part.as_bytes();
+        let mut i = 0;
+        while i < part.len() && self.1 < Self::MOST {
+            self.0[self.1] = part[i];
+            self.1 += 1;
+            i += 1;
+        }
+        self
+    }
+
+    pub(crate) const fn text(&self) -> &str {
+        match std::str::from_utf8(self.0.split_at(self.1).0) {
+            Ok(text) => text,
+            Err(_) => "two things have the same name",
+        }
     }
 }
 

@@ -70,7 +70,7 @@ impl Args {
     /// For methods with parameters: they are then taken one by one.
     pub fn reader(self, method: &'static Method) -> Result<Reader> {
         let payload = match self.payload {
-            Payload::Proto(mut bytes) => Fields::Proto(wire::split(&mut bytes).map_err(|e| refused(method, &e))?),
+            Payload::Proto(bytes) => Fields::Proto(wire::fields(bytes).map_err(|e| refused(method, &e))?),
             Payload::Values(values) => {
                 let rest = method.params.last().is_some_and(|param| param.rest);
                 if values.len() > method.params.len() && !rest {
@@ -93,10 +93,9 @@ fn count_error(method: &Method, got: usize) -> Error {
     Error::new(ErrorKind::ArgumentCount, format!("{}() takes at most {most} argument{plural}, got {got}", method.export))
 }
 
-type ProtoFields = std::collections::BTreeMap<u32, Vec<(WireType, Bytes)>>;
-
 enum Fields {
-    Proto(ProtoFields),
+    /// Every occurrence of every field, in their order.
+    Proto(Vec<(u32, WireType, Bytes)>),
     Values(Vec<Option<Value>>),
 }
 
@@ -151,23 +150,22 @@ impl Reader {
         }
     }
 
-    fn take_field(&mut self, index: usize) -> Option<Vec<(WireType, Bytes)>> {
+    /// Reads every occurrence of a parameter's field into a value that is zero so far; `None` when there is none.
+    fn take_field<T: Wire>(&mut self, index: usize) -> Option<Result<T, WireError>> {
         let tag = self.method.params.get(index)?.tag;
-        match &mut self.payload {
-            Fields::Proto(fields) => fields.remove(&tag),
-            Fields::Values(_) => None,
-        }
+        let Fields::Proto(fields) = &mut self.payload else { return None };
+        let mut occurrences = fields.iter_mut().filter(|(number, ..)| *number == tag).peekable();
+        occurrences.peek()?;
+        let mut value = T::zero();
+        let merged = occurrences.try_for_each(|(_, wire_type, part)| value.merge(*wire_type, part, Depth::default()));
+        Some(merged.map(|()| value))
     }
 
     fn take_handle(&mut self, index: usize) -> Result<Handle> {
         let handle = if let Some(value) = self.take_value(index) {
             Handle::from_value(value)
-        } else if let Some(parts) = self.take_field(index) {
-            let mut text = String::new();
-            parts
-                .into_iter()
-                .try_for_each(|(wire_type, mut part)| text.merge(wire_type, &mut part, Depth::default()))
-                .and_then(|()| Handle::from_json(&text))
+        } else if let Some(text) = self.take_field::<String>(index) {
+            text.and_then(|text| Handle::from_json(&text))
         } else {
             return Err(self.missing(index));
         };
@@ -219,12 +217,8 @@ impl<T: Wire> Argument for T {
         if let Some(value) = reader.take_value(index) {
             return T::from_value(value, Reading::ARGUMENT).map_err(|e| reader.bad(index, &e));
         }
-        if let Some(parts) = reader.take_field(index) {
-            let mut argument = T::zero();
-            for (wire_type, mut part) in parts {
-                argument.merge(wire_type, &mut part, Depth::default()).map_err(|e| reader.bad(index, &e))?;
-            }
-            return Ok(argument);
+        if let Some(argument) = reader.take_field(index) {
+            return argument.map_err(|e| reader.bad(index, &e));
         }
         if default.is_none()
             && let Some(default) = reader.method.params.get(index).and_then(|param| param.default)
@@ -292,6 +286,8 @@ impl Argument for Call {
 pub trait Encode: Any + Send {
     /// As the method's response message.
     fn to_proto(&self) -> Bytes;
+    /// The same, behind what the buffer holds already.
+    fn write_proto(&self, buffer: &mut Vec<u8>);
     /// As upstream's calls carry it.
     fn to_value(&self) -> Result<Value, WireError>;
     /// For receivers in the same process.
@@ -301,6 +297,10 @@ pub trait Encode: Any + Send {
 impl<T: Wire> Encode for T {
     fn to_proto(&self) -> Bytes {
         wire::encode_result(self).into()
+    }
+
+    fn write_proto(&self, buffer: &mut Vec<u8>) {
+        wire::write_result(self, buffer);
     }
 
     fn to_value(&self) -> Result<Value, WireError> {
@@ -397,18 +397,13 @@ pub trait Outcome: Sized + Send + 'static {
     fn from_reply(reply: Reply) -> Result<Self>;
 
     /// Erases what a method returned.
-    fn erase<R: Returned<Value = Self>>(returned: R) -> Result<Reply> {
-        returned.into_result().map(Self::into_reply)
+    fn erase(result: Result<Self>) -> Result<Reply> {
+        result.map(Self::into_reply)
     }
 
     /// Turns an answer into what a client's method returns.
-    fn restore<R: Returned<Value = Self>>(reply: Result<Reply>) -> R {
-        R::from_result(reply.and_then(Self::from_reply))
-    }
-
-    /// Waits for a client's answer, for methods that block.
-    fn wait<R: Returned<Value = Self>>(call: impl Future<Output = R> + Send) -> R {
-        R::from_result(wait(async { call.await.into_result() }))
+    fn restore(reply: Result<Reply>) -> Result<Self> {
+        reply.and_then(Self::from_reply)
     }
 }
 
@@ -478,6 +473,15 @@ pub trait Returned {
 
     /// The other way.
     fn from_result(result: Result<Self::Value>) -> Self;
+
+    /// Waits for a client's answer, for methods that block.
+    fn wait(call: impl Future<Output = Self> + Send) -> Self
+    where
+        Self: Sized + Send,
+        Self::Value: Send,
+    {
+        Self::from_result(wait(async { call.await.into_result() }))
+    }
 }
 
 impl<T> Returned for Result<T> {
@@ -665,8 +669,8 @@ impl Sending {
     /// Adds every further argument.
     pub fn rest<T: Wire>(&mut self, index: usize, arguments: Vec<T>) {
         if let Payload::Values(_) = self.payload {
-            for (i, argument) in arguments.iter().enumerate() {
-                self.put_wire(argument, index + i);
+            for (i, argument) in arguments.into_iter().enumerate() {
+                self.put_wire(&argument, index + i);
             }
         } else {
             self.put_wire(&arguments, index);

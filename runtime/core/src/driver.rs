@@ -414,6 +414,22 @@ impl<T: Client> Child for Option<T> {
     }
 }
 
+/// A field of a `#[children]` struct with `#[child(rest)]`.
+#[diagnostic::on_unimplemented(
+    message = "`#[child(rest)]` takes `Children`, not `{Self}`",
+    label = "write `Children`"
+)]
+pub trait Others: Sized {
+    /// Takes the children that no other field names.
+    fn take(children: &Children, specs: &[ChildSpec]) -> Self;
+}
+
+impl Others for Children {
+    fn take(children: &Children, specs: &[ChildSpec]) -> Self {
+        rest(children, specs)
+    }
+}
+
 /// Children that no field of a `#[children]` struct names.
 pub fn rest(children: &Children, specs: &[ChildSpec]) -> Children {
     let named = |name: &str| specs.iter().any(|spec| spec.need != Need::Rest && (spec.name == name || spec.also.contains(&name)));

@@ -30,7 +30,8 @@ async fn pitfall_v4_an_absent_argument_is_its_default_and_null_is_not() {
     let absent = native(&bench, "SetLimit", field(1, &"a".to_owned())).await.unwrap();
     assert_eq!(unary_bytes(absent), field(1, &"a 1.5 None".to_owned()));
     // Zero is a value, not an absence.
-    let zero = native(&bench, "SetLimit", [field(1, &"a".to_owned()), field(2, &0.0)].concat()).await.unwrap();
+    let zero =
+        native(&bench, "SetLimit", [field(1, &"a".to_owned()), field(2, &0.0)].concat()).await.unwrap();
     assert_eq!(unary_bytes(zero), field(1, &"a 0 None".to_owned()));
     // Null means nothing to an optional parameter, and is wrong for any other.
     let none = legacy(&bench, "set_limit", vec![text("a"), number(1.0), null()]).await.unwrap();
@@ -46,7 +47,10 @@ async fn pitfall_v1_wrong_arguments_are_named() {
     let error = legacy(&bench, "set_limit", vec![text("a"), number(1.0), number(1.5)]).await.unwrap_err();
     assert_eq!(error.message(), "argument `steps` of set_limit: expected a whole number, got 1.5");
     let error = legacy(&bench, "set_limit", vec![]).await.unwrap_err();
-    assert_eq!((error.kind(), error.message()), (ErrorKind::ArgumentCount, "argument `channel` of set_limit: missing"));
+    assert_eq!(
+        (error.kind(), error.message()),
+        (ErrorKind::ArgumentCount, "argument `channel` of set_limit: missing")
+    );
     let error = legacy(&bench, "set_limit", vec![text("a"), number(1.0), null(), null()]).await.unwrap_err();
     assert_eq!(error.message(), "set_limit() takes at most 3 arguments, got 4");
     let error = legacy(&bench, "on", vec![null()]).await.unwrap_err();
@@ -96,14 +100,21 @@ async fn list_messages_are_lists_for_older_peers_and_enums_are_text() {
     assert_eq!(unary_value(answer), map([("out", value_list([text("dut"), text("not_connected")]))]));
     let by_old_name = legacy(&bench, "old_echo", arguments).await.unwrap();
     assert_eq!(unary_value(by_old_name), map([("out", value_list([text("dut"), text("not_connected")]))]));
-    let by_number = legacy(&bench, "echo", vec![value_list([number(2.0), text("out")]), number(9.0)]).await.unwrap();
-    assert_eq!(unary_value(by_number), map([("out", value_list([text("not_connected"), text("not_connected")]))]));
-    let error = legacy(&bench, "echo", vec![value_list([number(2.0), text("out")]), text("moon")]).await.unwrap_err();
+    let by_number =
+        legacy(&bench, "echo", vec![value_list([number(2.0), text("out")]), number(9.0)]).await.unwrap();
+    assert_eq!(
+        unary_value(by_number),
+        map([("out", value_list([text("not_connected"), text("not_connected")]))])
+    );
+    let error =
+        legacy(&bench, "echo", vec![value_list([number(2.0), text("out")]), text("moon")]).await.unwrap_err();
     assert_eq!(
         error.message(),
         "argument `side` of echo: expected one of host, dut, not_connected, got the text \"moon\""
     );
-    let error = native(&bench, "Echo", field(1, &Piece { stream: 1, text: String::new(), code: None })).await.unwrap_err();
+    let error = native(&bench, "Echo", field(1, &Piece { stream: 1, text: String::new(), code: None }))
+        .await
+        .unwrap_err();
     assert_eq!(error.message(), "argument `side` of echo: missing");
 }
 
@@ -127,15 +138,18 @@ async fn files_are_handed_over_within_a_process() {
 
 #[jumpstarter::test]
 async fn a_client_is_an_implementation_and_can_be_hosted_again() {
-    async fn add<T: Bench>(bench: &T) -> i64 {
+    fn add<T: Bench>(bench: &T) -> i64 {
         bench.add(2, 3).unwrap()
     }
     let client = BenchClient::local(MemoryBench::default());
-    assert_eq!(add(&client).await, 5);
+    assert_eq!(add(&client), 5);
     let again = BenchClient::local(client);
     assert_eq!(again.add(2, 3).await.unwrap(), 5);
-    assert_eq!(add(&again).await, 5);
-    assert_eq!(Bench::flash(&again, Source::from_bytes("abc"), None, jumpstarter::Call::default()).await.unwrap(), 3);
+    assert_eq!(add(&again), 5);
+    assert_eq!(
+        Bench::flash(&again, Source::from_bytes("abc"), None, jumpstarter::Call::default()).await.unwrap(),
+        3
+    );
 }
 
 #[jumpstarter::test]

@@ -27,7 +27,12 @@ fn a_command_says_how_it_is_written() {
 #[jumpstarter::test]
 async fn a_command_runs_on_a_client() {
     let bench = BenchClient::local(MemoryBench::default());
-    let run = |values| (BenchClient::COMMANDS[0].run)(bench.target().clone(), Args::new(Payload::Values(values), Call::default()));
+    let run = |values| {
+        (BenchClient::COMMANDS[0].run)(
+            bench.target().clone(),
+            Args::new(Payload::Values(values), Call::default()),
+        )
+    };
     let absent = run(vec![]).await.unwrap();
     assert_eq!(unary_value(absent), text("PT2S false None"));
     let given = run(vec![text("1s"), boolean(true), text("x")]).await.unwrap();

@@ -21,7 +21,8 @@ fn absent_keys_take_their_defaults() {
 
 #[test]
 fn old_names_work_and_unknown_ones_do_not() {
-    let config: BenchConfig = serde_json::from_value(json!({ "caption": "x", "baud": 9600, "mode": "very_slow" })).unwrap();
+    let config: BenchConfig =
+        serde_json::from_value(json!({ "caption": "x", "baud": 9600, "mode": "very_slow" })).unwrap();
     assert_eq!((config.baudrate, config.mode), (9600, BenchMode::VerySlow));
     let error = serde_json::from_value::<BenchConfig>(json!({ "title": "x", "colour": 1 })).unwrap_err();
     assert!(error.to_string().starts_with("unknown field `colour`"), "{error}");
@@ -40,5 +41,8 @@ fn the_schema_knows_defaults_documentation_and_old_names() {
     assert_eq!(properties["baud"]["description"], "Old name of `baudrate`.");
     assert!(properties["baudrate"].get("x-aliases").is_none());
     assert_eq!(schema["additionalProperties"], false);
-    assert_eq!(schema["allOf"], json!([{ "anyOf": [{ "required": ["title"] }, { "required": ["caption"] }] }]));
+    assert_eq!(
+        schema["allOf"],
+        json!([{ "anyOf": [{ "required": ["title"] }, { "required": ["caption"] }] }])
+    );
 }

@@ -35,7 +35,10 @@ fn types_decide_what_a_method_is() {
 #[test]
 fn parameters_have_roles_numbers_and_defaults() {
     let amps = param(&BENCH, "set_limit", "amps");
-    assert_eq!((amps.tag, amps.doc, amps.default.map(|default| default())), (2, "At most.", Some(number(1.5))));
+    assert_eq!(
+        (amps.tag, amps.doc, amps.default.map(|default| default())),
+        (2, "At most.", Some(number(1.5)))
+    );
     assert_eq!(param(&BENCH, "wait_for", "delay").default.map(|default| default()), Some(text("PT0.5S")));
     assert_eq!(param(&BENCH, "flash", "source").role, Role::Source);
     assert_eq!(param(&BENCH, "dump", "target").role, Role::Sink);

@@ -23,7 +23,11 @@ fn prepare(factory: &dyn DriverFactory, config: &str) -> Box<dyn Prepared> {
     factory.prepare(&document.root, &Subject::new("the configuration", "export.bench")).unwrap()
 }
 
-async fn open(factory: &dyn DriverFactory, config: &str, children: Vec<(String, Arc<Instance>)>) -> Result<Arc<Instance>> {
+async fn open(
+    factory: &dyn DriverFactory,
+    config: &str,
+    children: Vec<(String, Arc<Instance>)>,
+) -> Result<Arc<Instance>> {
     let node = Node {
         uuid: jumpstarter::types::Uuid::nil(),
         path: "export.bench".into(),
@@ -40,7 +44,10 @@ fn a_driver_describes_itself_without_being_opened() {
     let spec = DemoBench::DRIVER.spec();
     assert_eq!((spec.type_name, spec.aliases), ("demo-bench", &["some.where.DemoBench"][..]));
     assert_eq!(spec.doc, "A bench that only remembers.");
-    assert_eq!(spec.provides.iter().map(|interface| interface.name).collect::<Vec<_>>(), [BENCH.name, LAMP.name]);
+    assert_eq!(
+        spec.provides.iter().map(|interface| interface.name).collect::<Vec<_>>(),
+        [BENCH.name, LAMP.name]
+    );
     assert_eq!((spec.client_label(), spec.labels), ("some.where.Else", &[("example.org/kind", "demo")][..]));
     assert_eq!(MemoryBench::DRIVER.spec().client_label(), "some.where.BenchClient");
     assert_eq!(DemoBench::DRIVER.config_schema().to_value()["properties"]["baudrate"]["default"], 115_200);
@@ -66,7 +73,10 @@ async fn a_tree_opens_from_its_configuration() {
     let dark = open(PlainLamp::DRIVER, "bright: false", vec![]).await.unwrap();
     let children = vec![("light".to_owned(), lamp), ("extra".to_owned(), dark)];
     let bench = open(DemoBench::DRIVER, "title: x", children).await.unwrap();
-    assert_eq!(bench.children.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["light", "extra", "own"]);
+    assert_eq!(
+        bench.children.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+        ["light", "extra", "own"]
+    );
     let client = LampClient::from_instance(&bench).unwrap();
     assert!(client.shine().await.unwrap(), "the bench asks the lamp that it made, and the other");
     let lamp = LampClient::from_instance(bench.child("own").unwrap()).unwrap();
@@ -113,5 +123,8 @@ impl jumpstarter::Driver for Liar {
 #[jumpstarter::test]
 async fn a_promised_child_that_is_not_made_is_an_error() {
     let error = open(Liar::DRIVER, "{}", vec![]).await.unwrap_err();
-    assert_eq!(error.message(), "export.bench: the driver declares that it makes the child `lamp`, but did not");
+    assert_eq!(
+        error.message(),
+        "export.bench: the driver declares that it makes the child `lamp`, but did not"
+    );
 }

@@ -1,6 +1,7 @@
 //! What generated code does at run time.
 
-#![allow(unreachable_pub, missing_docs)]
+// A test says what it expects by unwrapping; helpers of tests as well.
+#![allow(unreachable_pub, missing_docs, clippy::unwrap_used)]
 
 mod both_languages;
 mod commands;

@@ -73,7 +73,8 @@ fn serde_and_the_schema_show_one_shape() {
     let json = serde_json::to_value(&piece).unwrap();
     assert_eq!(json, serde_json::json!({ "stream": 1, "text": "x", "code": null }));
     assert_eq!(serde_json::from_value::<Piece>(json).unwrap(), piece);
-    let error = serde_json::from_value::<Reading>(serde_json::json!({ "voltage": 1, "curent": 2 })).unwrap_err();
+    let error =
+        serde_json::from_value::<Reading>(serde_json::json!({ "voltage": 1, "curent": 2 })).unwrap_err();
     assert!(error.to_string().contains("current: missing"), "{error}");
     assert_eq!(serde_json::to_value(Side::NotConnected).unwrap(), "not_connected");
 

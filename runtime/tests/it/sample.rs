@@ -5,7 +5,10 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use jumpstarter::{Call, Delay, Error, Io, Open, Result, Sink, Source, Stream, children, commands, config, driver, interface, message};
+use jumpstarter::{
+    Call, Delay, Error, Io, Open, Result, Sink, Source, Stream, children, commands, config, driver,
+    interface, message,
+};
 
 /// One measurement.
 #[message]
@@ -117,12 +120,12 @@ impl BenchClient {
         name: Option<String>,
     ) -> Result<String> {
         self.on().await?;
-        helper(&format!("{wait} {quiet} {name:?}"))
+        Ok(helper(&format!("{wait} {quiet} {name:?}")))
     }
 }
 
-fn helper(text: &str) -> Result<String> {
-    Ok(text.to_owned())
+fn helper(text: &str) -> String {
+    text.to_owned()
 }
 
 /// How a bench is set up.
@@ -204,7 +207,11 @@ impl Lamp for DemoBench {
             Some(spare) => spare.shine().await?,
             None => false,
         };
-        Ok(own.shine().await? && lamp.shine().await? && !spare && others.len() == 1 && self.config.extra.is_none())
+        Ok(own.shine().await?
+            && lamp.shine().await?
+            && !spare
+            && others.len() == 1
+            && self.config.extra.is_none())
     }
 }
 
@@ -225,7 +232,7 @@ pub struct MadeLamp {
 
 /// Opened from its configuration.
 #[driver(type = "plain-lamp", provides(Lamp), config = LampConfig, open = PlainLamp::new)]
-pub struct PlainLamp(pub bool);
+pub struct PlainLamp(pub LampConfig);
 
 /// On or off.
 #[config]
@@ -237,13 +244,13 @@ pub struct LampConfig {
 
 impl PlainLamp {
     fn new(config: LampConfig) -> Self {
-        Self(config.bright)
+        Self(config)
     }
 }
 
 impl Lamp for PlainLamp {
     async fn shine(&self) -> Result<bool> {
-        Ok(self.0)
+        Ok(self.0.bright)
     }
 }
 
@@ -269,7 +276,11 @@ impl Bench for MemoryBench {
 
     async fn read(&self, count: u32) -> Result<Stream<Reading>> {
         let on = self.on.load(Ordering::SeqCst);
-        let reading = move |i| Reading { voltage: if on { 5.0 } else { 0.0 }, current: f64::from(i), place: "back".into() };
+        let reading = move |i| Reading {
+            voltage: if on { 5.0 } else { 0.0 },
+            current: f64::from(i),
+            place: "back".into(),
+        };
         Ok(Stream::from_values((0..count).map(reading)))
     }
 

@@ -58,7 +58,11 @@ pub fn field<T: Wire>(tag: u32, value: &T) -> Vec<u8> {
 }
 
 /// The parameter of a method.
-pub fn param(interface: &'static Interface, method: &str, name: &str) -> &'static jumpstarter::describe::Param {
+pub fn param(
+    interface: &'static Interface,
+    method: &str,
+    name: &str,
+) -> &'static jumpstarter::describe::Param {
     let method = &interface.methods[interface.by_export(method).unwrap()];
     method.params.iter().find(|param| param.name == name).unwrap()
 }

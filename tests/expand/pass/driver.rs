@@ -32,16 +32,16 @@ pub struct BrightConfig {
 
 /// A lamp that does as it is told.
 #[driver(type = "bright-lamp", provides(Lamp), config = BrightConfig, open = BrightLamp::new)]
-pub struct BrightLamp(bool);
+pub struct BrightLamp(BrightConfig);
 
 impl BrightLamp {
     fn new(config: BrightConfig) -> Self {
-        Self(config.bright)
+        Self(config)
     }
 }
 
 impl Lamp for BrightLamp {
     async fn shine(&self) -> Result<bool> {
-        Ok(self.0)
+        Ok(self.0.bright)
     }
 }

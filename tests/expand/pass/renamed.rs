@@ -55,16 +55,16 @@ pub struct Parts {
 
 /// A switch.
 #[driver(type = "switch", provides(Switch), config = SwitchConfig, children = Parts, open = Relay::new, crate = "harness")]
-pub struct Relay(u32);
+pub struct Relay(SwitchConfig);
 
 impl Relay {
     fn new(config: SwitchConfig) -> Self {
-        Self(config.level)
+        Self(config)
     }
 }
 
 impl Switch for Relay {
     async fn on(&self, _: Delay) -> Result<State> {
-        Ok(State { level: self.0 })
+        Ok(State { level: self.0.level })
     }
 }

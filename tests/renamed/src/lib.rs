@@ -86,7 +86,7 @@ impl Switch for Relay {
     }
 
     async fn watch(&self, ways: Vec<Way>) -> Result<Stream<State>> {
-        Ok(Stream::from_values(ways.into_iter().map(|way| State { level: if way == Way::Up { 1 } else { 0 } })))
+        Ok(Stream::from_values(ways.into_iter().map(|way| State { level: u32::from(way == Way::Up) })))
     }
 }
 

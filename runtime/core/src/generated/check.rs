@@ -5,7 +5,7 @@ use prost_types::Value;
 
 use crate::{
     command::Command,
-    describe::{Exclusive, Field, Framing, Interface, Kind, Method, Param, Role, Type, same},
+    describe::{Exclusive, Field, Framing, Interface, Kind, Method, Param, Role, Sentence, Type, same},
     wire::value,
 };
 
@@ -111,9 +111,7 @@ impl Param {
     #[doc(hidden)]
     #[track_caller]
     pub const fn behind_default(self, message: &'static str) -> Self {
-        if !matches!(self.ty, Type::Opt(_)) {
-            panic!("{}", message);
-        }
+        assert!(matches!(self.ty, Type::Opt(_)), "{}", message);
         self
     }
 }
@@ -158,7 +156,12 @@ pub const fn new_commands(interface: &Interface, commands: &[Command]) {
         let mut j = 0;
         while j < interface.methods.len() {
             if !commands[i].replaces && same(commands[i].method.export, interface.methods[j].export) {
-                panic!("{}", commands[i].method.export);
+                let message = Sentence::new(
+                    "`",
+                    commands[i].method.export,
+                    "` is a method of the interface already: give the command another name, or say `#[export(replaces = …)]`",
+                );
+                panic!("{}", message.text());
             }
             j += 1;
         }

@@ -18,21 +18,53 @@ pub fn merge_fields(
     mut body: Bytes,
     mut take: impl FnMut(usize, WireType, &mut Bytes) -> Result<(), WireError>,
 ) -> Result<(), WireError> {
-    let mut seen = vec![false; spec.fields.len()];
+    let mut seen = Seen::of(spec.fields.len());
     while body.has_remaining() {
         let (tag, wire_type) = encoding::decode_key(&mut body)?;
-        let rest = body.clone();
-        encoding::skip_field(wire_type, tag, &mut body, DecodeContext::default())?;
-        if let Some(index) = spec.fields.iter().position(|field| field.tag == tag) {
-            let mut part = rest.slice(..rest.len() - body.len());
-            take(index, wire_type, &mut part).map_err(|error| error.within(spec.fields[index].name))?;
-            seen[index] = true;
+        match spec.fields.iter().position(|field| field.tag == tag) {
+            Some(index) => {
+                let before = body.remaining();
+                take(index, wire_type, &mut body).map_err(|error| error.within(spec.fields[index].name))?;
+                if body.remaining() == before {
+                    // A type without content leaves its field where it is.
+                    encoding::skip_field(wire_type, tag, &mut body, DecodeContext::default())?;
+                }
+                seen.insert(index);
+            }
+            None => encoding::skip_field(wire_type, tag, &mut body, DecodeContext::default())?,
         }
     }
-    let absent = spec.fields.iter().zip(seen).find(|(field, seen)| !seen && field.required());
+    let absent = spec.fields.iter().enumerate().find(|(index, field)| !seen.contains(*index) && field.required());
     match absent {
-        Some((field, _)) => Err(WireError::new("missing").within(field.name)),
+        Some((_, field)) => Err(WireError::new("missing").within(field.name)),
         None => Ok(()),
+    }
+}
+
+/// Which fields have come. Messages are read in streams of many thousands a second, and few have more fields than a word
+/// has bits.
+enum Seen {
+    Few(u64),
+    Many(Vec<bool>),
+}
+
+impl Seen {
+    fn of(fields: usize) -> Self {
+        if fields <= 64 { Self::Few(0) } else { Self::Many(vec![false; fields]) }
+    }
+
+    fn insert(&mut self, index: usize) {
+        match self {
+            Self::Few(bits) => *bits |= 1 << index,
+            Self::Many(seen) => seen[index] = true,
+        }
+    }
+
+    fn contains(&self, index: usize) -> bool {
+        match self {
+            Self::Few(bits) => bits >> index & 1 == 1,
+            Self::Many(seen) => seen[index],
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use prost_types::Value;
 
 pub use prost::encoding::WireType;
 
-use crate::describe::Type;
+use crate::{describe::Type, generated::FieldValues};
 pub use formats::Delay;
 
 /// How deep messages and values may be nested when they arrive; protobuf's own limit.
@@ -103,7 +103,8 @@ impl From<DecodeError> for WireError {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot cross the wire",
     label = "not a wire type",
-    note = "add `#[message]` to `{Self}`, or use one of the types of the table in `jumpstarter::wire`"
+    note = "add `#[message]` to `{Self}`, or use one of the types of the table in `jumpstarter::wire`",
+    note = "`Stream<…>` and `Io` stand alone: a method returns `Result<Io>`, not an option or a list of them"
 )]
 pub trait Wire: Sized + Send + Sync + 'static {
     /// What it is.
@@ -152,17 +153,38 @@ pub trait Wire: Sized + Send + Sync + 'static {
 
     /// From what upstream's calls carry.
     fn from_value(value: Value, reading: Reading) -> Result<Self, WireError>;
+
+    /// From the field of a message in upstream's calls; what generated code asks for.
+    #[doc(hidden)]
+    fn take_or(fields: &mut FieldValues, index: usize, default: Option<fn() -> Self>) -> Result<Self, WireError> {
+        fields.take(index, default)
+    }
+
+    /// The same, where the attribute states no default.
+    #[doc(hidden)]
+    fn take(fields: &mut FieldValues, index: usize) -> Result<Self, WireError> {
+        fields.take(index, None)
+    }
 }
 
 /// Takes the fields of a message apart: for each number, its occurrences in order.
 pub fn split(buffer: &mut Bytes) -> Result<BTreeMap<u32, Vec<(WireType, Bytes)>>, WireError> {
-    let mut fields: BTreeMap<u32, Vec<(WireType, Bytes)>> = BTreeMap::new();
+    let mut ordered: BTreeMap<u32, Vec<(WireType, Bytes)>> = BTreeMap::new();
+    for (tag, wire_type, part) in fields(std::mem::take(buffer))? {
+        ordered.entry(tag).or_default().push((wire_type, part));
+    }
+    Ok(ordered)
+}
+
+/// The same without an order: every occurrence of every field, as they came. Costs one allocation at most.
+pub fn fields(mut buffer: Bytes) -> Result<Vec<(u32, WireType, Bytes)>, WireError> {
+    let mut fields = Vec::new();
     while buffer.has_remaining() {
-        let (tag, wire_type) = encoding::decode_key(buffer)?;
+        let (tag, wire_type) = encoding::decode_key(&mut buffer)?;
         let rest = buffer.clone();
-        encoding::skip_field(wire_type, tag, buffer, DecodeContext::default())?;
+        encoding::skip_field(wire_type, tag, &mut buffer, DecodeContext::default())?;
         let used = rest.len() - buffer.len();
-        fields.entry(tag).or_default().push((wire_type, rest.slice(..used)));
+        fields.push((tag, wire_type, rest.slice(..used)));
     }
     Ok(fields)
 }
@@ -189,12 +211,17 @@ pub fn encode_message<T: Wire>(message: &T, tag: u32, buffer: &mut Vec<u8>) {
 /// Encodes what a method returns: a message bare, anything else as field 1 of its response.
 pub fn encode_result<T: Wire>(value: &T) -> Vec<u8> {
     let mut buffer = Vec::new();
+    write_result(value, &mut buffer);
+    buffer
+}
+
+/// The same, behind what the buffer holds already.
+pub fn write_result<T: Wire>(value: &T, buffer: &mut Vec<u8>) {
     match T::TYPE {
         Type::Unit => {}
-        Type::Message(_) => value.encode_body(&mut buffer),
-        _ => value.encode_field(1, &mut buffer),
+        Type::Message(_) => value.encode_body(buffer),
+        _ => value.encode_field(1, buffer),
     }
-    buffer
 }
 
 /// Decodes what a method returned; the counterpart of [`encode_result`].
@@ -203,15 +230,21 @@ pub fn decode_result<T: Wire>(mut buffer: Bytes) -> Result<T, WireError> {
     match T::TYPE {
         Type::Unit => {}
         Type::Message(_) => value.merge_body(buffer, Depth::default())?,
-        _ => match split(&mut buffer)?.remove(&1) {
-            Some(parts) => {
-                for (wire_type, mut part) in parts {
-                    value.merge(wire_type, &mut part, Depth::default())?;
+        _ => {
+            let mut found = false;
+            while buffer.has_remaining() {
+                let (tag, wire_type) = encoding::decode_key(&mut buffer)?;
+                if tag == 1 {
+                    value.merge(wire_type, &mut buffer, Depth::default())?;
+                    found = true;
+                } else {
+                    encoding::skip_field(wire_type, tag, &mut buffer, DecodeContext::default())?;
                 }
             }
-            None if !T::ZERO_WHEN_ABSENT => return Err(WireError::new("the answer holds no value")),
-            None => {}
-        },
+            if !found && !T::ZERO_WHEN_ABSENT {
+                return Err(WireError::new("the answer holds no value"));
+            }
+        }
     }
     Ok(value)
 }

@@ -1,0 +1,27 @@
+//! The attribute on an enum.
+
+use jumpstarter::{Result, driver, interface};
+
+/// Something that shines.
+#[interface(name = "lamp", version = 1, package = "example")]
+pub trait Lamp {
+    /// Shine.
+    async fn shine(&self) -> Result<()>;
+}
+
+/// A lamp.
+#[driver(type = "mock-lamp", provides(Lamp))]
+pub enum Mock {
+    /// On.
+    On,
+}
+
+impl Lamp for Mock {
+    async fn shine(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn main() {
+    let _ = LampClient::local(Mock::On);
+}

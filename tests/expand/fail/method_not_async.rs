@@ -1,0 +1,29 @@
+//! A method that is neither asynchronous nor marked as blocking.
+
+use jumpstarter::{Result, interface};
+
+/// Something that shines.
+#[interface(name = "lamp", version = 1, package = "example")]
+pub trait Lamp {
+    /// Shine.
+    async fn shine(&self) -> Result<()>;
+    /// Dim it.
+    fn dim(&self) -> Result<()>;
+}
+
+struct Mock;
+
+impl Lamp for Mock {
+    async fn shine(&self) -> Result<()> {
+        Ok(())
+    }
+    fn dim(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn main() {
+    let lamp = LampClient::local(Mock);
+    drop(async move { lamp.shine().await });
+    assert_eq!(LampClient::describe().name, "lamp");
+}

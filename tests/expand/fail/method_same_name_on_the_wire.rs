@@ -1,0 +1,30 @@
+//! Two methods, one name.
+
+use jumpstarter::{Result, interface};
+
+/// Something that shines.
+#[interface(name = "lamp", version = 1, package = "example")]
+pub trait Lamp {
+    /// Shine.
+    async fn shine(&self) -> Result<()>;
+    /// Dim it.
+    #[export(name = "shine")]
+    async fn dim(&self) -> Result<()>;
+}
+
+struct Mock;
+
+impl Lamp for Mock {
+    async fn shine(&self) -> Result<()> {
+        Ok(())
+    }
+    async fn dim(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn main() {
+    let lamp = LampClient::local(Mock);
+    drop(async move { lamp.shine().await });
+    assert_eq!(LampClient::describe().name, "lamp");
+}

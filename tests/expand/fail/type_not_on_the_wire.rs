@@ -1,0 +1,32 @@
+//! A type that nobody said how to send.
+
+use jumpstarter::{Result, interface};
+
+/// How it dims.
+pub struct Curve;
+
+/// Something that shines.
+#[interface(name = "lamp", version = 1, package = "example")]
+pub trait Lamp {
+    /// Shine.
+    async fn shine(&self) -> Result<()>;
+    /// Dim it.
+    async fn dim(&self, curve: Curve) -> Result<()>;
+}
+
+struct Mock;
+
+impl Lamp for Mock {
+    async fn shine(&self) -> Result<()> {
+        Ok(())
+    }
+    async fn dim(&self, _: Curve) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn main() {
+    let lamp = LampClient::local(Mock);
+    drop(async move { lamp.shine().await });
+    assert_eq!(LampClient::describe().name, "lamp");
+}
