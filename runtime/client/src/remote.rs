@@ -142,8 +142,9 @@ impl Instance {
                 Ok(Reply::Unary(Answer::Proto(alongside(pumps, call).await?)))
             }
             Kind::ServerStream => {
-                let answers = wire::start(wire::server_stream(channel, path, request), Call::Native).await?;
-                Ok(Reply::Stream(with_files(answers.map(|bytes| Ok(Answer::Proto(bytes))), pumps)))
+                let call = wire::server_stream(channel, path, request);
+                let answers = wire::start(call, Call::Native, Answer::Proto).await?;
+                Ok(Reply::Stream(with_files(answers, pumps)))
             }
             Kind::Bytes => {
                 if !request.get_ref().is_empty() {

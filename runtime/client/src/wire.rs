@@ -36,6 +36,10 @@ use tower::Service as _;
 /// Path of the call that carries upstream's byte streams and files.
 const ROUTER_STREAM: PathAndQuery = PathAndQuery::from_static("/jumpstarter.v1.RouterService/Stream");
 
+/// Most bytes of one piece of a native byte stream: each costs two frames and a message, and every gRPC server takes four
+/// times as much without being told to.
+const PIECE: usize = 1024 * 1024;
+
 /// How many pieces wait for the connection. Flow control does the rest; more would only hold memory.
 const DEPTH: usize = 4;
 
@@ -119,27 +123,69 @@ async fn ready_for(grpc: &mut Grpc<Channel>) -> Result<(), Status> {
 
 /// Starts a call with many answers, and does not wait for its response's headers: some servers send them with the first
 /// answer only, which may be long in coming.
-pub(crate) async fn start<T: Send + 'static>(
+///
+/// `convert` turns messages into answers. All of it is one stream and not several around each other: answers can be many.
+pub(crate) async fn start<T: Send + 'static, A: Send + 'static>(
     call: impl Future<Output = Result<Response<Streaming<T>>, Status>> + Send + 'static,
     kind: Call,
-) -> Result<Stream<T>> {
-    let failed = move |status: Status| status::from_status(&status, kind);
+    convert: fn(T) -> A,
+) -> Result<Stream<A>> {
     let mut call = Box::pin(call);
     // The first poll hands the request to the connection's task; from then on it is under way without us.
-    match futures::poll!(call.as_mut()) {
-        Poll::Ready(Ok(response)) => {
-            Ok(Stream::new(response.into_inner().map(move |item| item.map_err(failed))))
+    let state = match futures::poll!(call.as_mut()) {
+        Poll::Ready(Ok(response)) => Answering::Open(response.into_inner()),
+        Poll::Ready(Err(status)) => return Err(status::from_status(&status, kind)),
+        Poll::Pending => Answering::Opening(call),
+    };
+    Ok(Stream::new(Answers { state, kind, convert }))
+}
+
+/// The answers of a call with many of them.
+struct Answers<F, T, A> {
+    state: Answering<F, T>,
+    kind: Call,
+    convert: fn(T) -> A,
+}
+
+enum Answering<F, T> {
+    /// The response's headers have not come yet.
+    Opening(Pin<Box<F>>),
+    Open(Streaming<T>),
+    Over,
+}
+
+impl<F, T, A> futures::Stream for Answers<F, T, A>
+where
+    F: Future<Output = Result<Response<Streaming<T>>, Status>>,
+{
+    type Item = Result<A>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        loop {
+            let next = match &mut this.state {
+                Answering::Opening(call) => match ready!(call.as_mut().poll(cx)) {
+                    Ok(response) => {
+                        this.state = Answering::Open(response.into_inner());
+                        continue;
+                    }
+                    Err(status) => Some(Err(status)),
+                },
+                Answering::Open(messages) => ready!(messages.poll_next_unpin(cx)),
+                Answering::Over => None,
+            };
+            return Poll::Ready(match next {
+                Some(Ok(message)) => Some(Ok((this.convert)(message))),
+                Some(Err(status)) => {
+                    this.state = Answering::Over;
+                    Some(Err(status::from_status(&status, this.kind)))
+                }
+                None => {
+                    this.state = Answering::Over;
+                    None
+                }
+            });
         }
-        Poll::Ready(Err(status)) => Err(failed(status)),
-        Poll::Pending => Ok(Stream::new(
-            futures::stream::once(call)
-                .map(|opened| match opened {
-                    Ok(response) => response.into_inner().left_stream(),
-                    Err(status) => futures::stream::iter([Err(status)]).right_stream(),
-                })
-                .flatten()
-                .map(move |item| item.map_err(failed)),
-        )),
     }
 }
 
@@ -185,14 +231,14 @@ pub(crate) fn open(
     cut: bool,
 ) -> (Outbox, Opening) {
     let (outbox, pieces) = mpsc::channel(DEPTH);
-    let (path, frames) = match dialect {
-        Dialect::Frames => (ROUTER_STREAM, true),
-        Dialect::Native(path) => (path, false),
+    let (path, frames, most) = match dialect {
+        Dialect::Frames => (ROUTER_STREAM, true, CHUNK),
+        Dialect::Native(path) => (path, false, PIECE),
     };
     let body = Outgoing {
         pieces,
         frames,
-        cut: cut.then_some(CHUNK),
+        cut: cut.then_some(most),
         rest: Bytes::new(),
         payload: Bytes::new(),
         state: Sending::Open,

@@ -30,7 +30,7 @@ use jumpstarter_core::{
     io::{IoReader, IoWriter},
 };
 use jumpstarter_transport::{
-    frames::{CHUNK, Lost},
+    frames::Lost,
     status,
 };
 use tokio::{
@@ -70,6 +70,8 @@ pub(crate) struct Style {
     pub(crate) framing: Framing,
     /// Whether the call goes on after the driver's data has ended: the client can still send, and ends it itself.
     pub(crate) half_close: bool,
+    /// Most bytes of one piece towards the client, where borders are not kept.
+    pub(crate) most: usize,
 }
 
 /// Where the direction towards the driver stands.
@@ -280,7 +282,7 @@ impl Downlink {
 
     fn piece(&mut self) -> Event {
         let most = match self.style.framing {
-            Framing::Bytes => CHUNK.min(self.rest.len()),
+            Framing::Bytes => self.style.most.min(self.rest.len()),
             Framing::Messages => self.rest.len(),
         };
         Event::Data(self.rest.split_to(most))

@@ -254,7 +254,7 @@ impl Operation {
             Reply::Stream(stream) => {
                 let ended = Box::pin(self.shared.ended.clone().cancelled_owned());
                 Ok(Answers {
-                    stream: Some(AssertUnwindSafe(stream).catch_unwind().boxed()),
+                    stream: Some(stream),
                     ended,
                     operation: self,
                 })
@@ -290,7 +290,7 @@ fn wrong_reply() -> Failure {
 /// The answers of a call, up to the first error.
 pub(crate) struct Answers {
     /// Gone once it has ended: the driver need not wait for the client to notice.
-    stream: Option<BoxStream<'static, std::thread::Result<Result<Answer>>>>,
+    stream: Option<jumpstarter_core::Stream<Answer>>,
     ended: Pin<Box<WaitForCancellationFutureOwned>>,
     operation: Operation,
 }
@@ -301,9 +301,11 @@ impl Stream for Answers {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         let Some(stream) = &mut this.stream else { return Poll::Ready(None) };
-        let item = match stream.poll_next_unpin(cx) {
-            Poll::Ready(item) => item.map(|item| this.operation.caught(item)),
-            Poll::Pending => match this.ended.as_mut().poll(cx) {
+        // What has panicked is dropped below and never polled again.
+        let item = match std::panic::catch_unwind(AssertUnwindSafe(|| stream.poll_next_unpin(cx))) {
+            Ok(Poll::Ready(item)) => item.map(|item| item.map_err(Failure::Error)),
+            Err(panic) => Some(this.operation.caught(Err(panic))),
+            Ok(Poll::Pending) => match this.ended.as_mut().poll(cx) {
                 Poll::Ready(()) => Some(Err(Failure::Ended)),
                 Poll::Pending => return Poll::Pending,
             },
@@ -323,18 +325,35 @@ impl Stream for Answers {
     }
 }
 
-/// Looks at the first item if it is there already: a call that fails at once answers with a status instead of an empty
-/// stream. It does not wait for it, because the response's headers tell the client that the call has begun.
+/// Looks at the first item if it is there already: a call that fails or ends at once answers with nothing but a status. It does not wait for it, because the response's headers tell the client that the call has begun.
 pub(crate) async fn with_first<T, S>(stream: S) -> Result<BoxStream<'static, Result<T, Status>>, Status>
 where
-    T: Send + 'static,
+    T: Send + Unpin + 'static,
     S: Stream<Item = Result<T, Status>> + Send + Unpin + 'static,
 {
     let mut stream = stream;
     Ok(match futures::poll!(stream.next()) {
         Poll::Ready(Some(Err(status))) => return Err(status),
-        Poll::Ready(Some(item)) => futures::stream::iter([item]).chain(stream).boxed(),
-        Poll::Ready(None) => futures::stream::empty().boxed(),
+        Poll::Ready(first @ Some(_)) => Looked { first, rest: stream }.boxed(),
+        // Also OK is sent as a status alone.
+        Poll::Ready(None) => return Err(Status::ok("")),
         Poll::Pending => stream.boxed(),
     })
+}
+
+/// A stream whose first item was taken out to look at it.
+struct Looked<T, S> {
+    first: Option<T>,
+    rest: S,
+}
+
+impl<T: Unpin, S: Stream<Item = T> + Unpin> Stream for Looked<T, S> {
+    type Item = T;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        match self.first.take() {
+            Some(first) => Poll::Ready(Some(first)),
+            None => self.rest.poll_next_unpin(cx),
+        }
+    }
 }

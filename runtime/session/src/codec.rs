@@ -4,6 +4,8 @@
 use std::marker::PhantomData;
 
 use bytes::{Buf as _, BufMut as _, Bytes};
+use jumpstarter_core::dispatch::Answer;
+use jumpstarter_transport::status;
 use tonic::{
     Status,
     codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
@@ -16,18 +18,21 @@ const BUFFER: usize = 512;
 /// From this many bytes on, messages that are ready are sent without waiting for more.
 const BATCH: usize = 32 * 1024;
 
-/// Passes messages through as they are.
+/// Most memory that an encoder keeps between two messages, in bytes.
+const KEPT: usize = 64 * 1024;
+
+/// Passes requests through as they are, and has answers write themselves.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Raw;
 
 impl Codec for Raw {
-    type Encode = Bytes;
+    type Encode = Answer;
     type Decode = Bytes;
-    type Encoder = Self;
+    type Encoder = Writer;
     type Decoder = Self;
 
-    fn encoder(&mut self) -> Self {
-        Self
+    fn encoder(&mut self) -> Writer {
+        Writer::default()
     }
 
     fn decoder(&mut self) -> Self {
@@ -35,12 +40,31 @@ impl Codec for Raw {
     }
 }
 
-impl Encoder for Raw {
-    type Item = Bytes;
+/// Writes answers, one after the other in the same memory: a stream may have a million of them in a second.
+#[derive(Debug, Default)]
+pub(crate) struct Writer {
+    scratch: Vec<u8>,
+}
+
+impl Encoder for Writer {
+    type Item = Answer;
     type Error = Status;
 
-    fn encode(&mut self, message: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put(message);
+    fn encode(&mut self, answer: Answer, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        let typed = match answer {
+            Answer::Typed(typed) => typed,
+            other => {
+                buffer.put(other.into_proto().map_err(|error| status::native(&error))?);
+                return Ok(());
+            }
+        };
+        self.scratch.clear();
+        typed.write_proto(&mut self.scratch);
+        buffer.reserve(self.scratch.len());
+        buffer.put_slice(&self.scratch);
+        if self.scratch.capacity() > KEPT {
+            self.scratch = Vec::new();
+        }
         Ok(())
     }
 }

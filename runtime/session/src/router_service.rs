@@ -11,7 +11,7 @@ use jumpstarter_core::{Error, ErrorKind, Result, describe::Kind, dispatch::Paylo
 use jumpstarter_protocol::v1::{StreamRequest, StreamResponse};
 use jumpstarter_transport::{
     codec::Encoding,
-    frames::{self, FrameReader, Role},
+    frames::{self, CHUNK, FrameReader, Role},
     server::MAX_MESSAGE,
 };
 use serde::Deserialize;
@@ -83,10 +83,12 @@ impl Router {
         let (provided, index) = calls::method(node, method, Kind::Bytes)?;
         let framing = provided.interface.methods[index].framing;
         let payload = Payload::Values(Vec::new());
-        let (reply, operation) = Operation::run(&self.shared, node, provided, index, payload).await?;
+        let opened = Operation::run(&self.shared, node, provided, index, payload).await;
+        let (reply, operation) = opened.map_err(unopened)?;
         let io = operation.bytes(reply)?;
         let input = FrameReader::new(frames, Role::Server);
-        let events = pump(&self.shared, node, io, input, Style { framing, half_close: true });
+        let style = Style { framing, half_close: true, most: CHUNK };
+        let events = pump(&self.shared, node, io, input, style);
         let frames = events.map(|event| {
             Ok(match event? {
                 Event::Data(chunk) => frames::data(chunk),
@@ -94,6 +96,16 @@ impl Router {
             })
         });
         Ok(Response::new(frames.boxed()))
+    }
+}
+
+/// In the existing release, whatever a driver says while it opens a byte stream is UNKNOWN. The text stays.
+fn unopened(failure: Failure) -> Failure {
+    match failure {
+        Failure::Error(error) if !matches!(error.kind(), ErrorKind::Internal | ErrorKind::Cancelled) => {
+            Failure::Error(error.with_kind(ErrorKind::Device))
+        }
+        other => other,
     }
 }
 
