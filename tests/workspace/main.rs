@@ -33,6 +33,7 @@ const TOP: &[&str] = &[
     "jumpstarter-testing",
     "jumpstarter-schemas",
     "jumpstarter-tests",
+    "jumpstarter-expand-test",
     "jumpstarter-renamed-test",
 ];
 
