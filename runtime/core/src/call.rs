@@ -42,7 +42,13 @@ impl Call {
 
     /// Reports how a long operation goes: `writing`, and how many bytes there are, if that is known.
     pub fn progress(&self, verb: impl Into<String>, total: Option<u64>) -> Progress {
-        Progress { logger: self.logger.clone(), verb: verb.into(), total, done: 0, next: total.map_or(STEP, |t| t / 10) }
+        Progress {
+            logger: self.logger.clone(),
+            verb: verb.into(),
+            total,
+            done: 0,
+            next: total.map_or(STEP, |t| t / 10),
+        }
     }
 
     pub(crate) fn source(&self, handle: Handle) -> Result<Source> {
@@ -110,8 +116,10 @@ impl Progress {
     }
 
     fn say(&self) {
-        let mut fields =
-            vec![("progress.done".to_owned(), self.done.to_string()), ("progress.verb".to_owned(), self.verb.clone())];
+        let mut fields = vec![
+            ("progress.done".to_owned(), self.done.to_string()),
+            ("progress.verb".to_owned(), self.verb.clone()),
+        ];
         let message = match self.total {
             Some(total) => {
                 fields.push(("progress.total".to_owned(), total.to_string()));

@@ -27,7 +27,12 @@ pub trait Remote: Send + Sync {
     fn language(&self, interface: &'static Interface) -> Language;
 
     /// Makes a call.
-    fn call(&self, interface: &'static Interface, method: usize, sending: Sending) -> BoxFuture<'static, Result<Reply>>;
+    fn call(
+        &self,
+        interface: &'static Interface,
+        method: usize,
+        sending: Sending,
+    ) -> BoxFuture<'static, Result<Reply>>;
 }
 
 impl Target {
@@ -46,7 +51,12 @@ impl Target {
     }
 
     /// Makes the call.
-    pub async fn reply(&self, interface: &'static Interface, method: usize, sending: Sending) -> Result<Reply> {
+    pub async fn reply(
+        &self,
+        interface: &'static Interface,
+        method: usize,
+        sending: Sending,
+    ) -> Result<Reply> {
         match self {
             Self::Local(dispatch) => {
                 let (payload, attached) = sending.finish()?;
@@ -57,7 +67,12 @@ impl Target {
     }
 
     /// Makes the call and turns the answer into the method's type.
-    pub async fn call<R: Outcome>(&self, interface: &'static Interface, method: usize, sending: Sending) -> Result<R> {
+    pub async fn call<R: Outcome>(
+        &self,
+        interface: &'static Interface,
+        method: usize,
+        sending: Sending,
+    ) -> Result<R> {
         self.reply(interface, method, sending).await.and_then(R::from_reply)
     }
 }
@@ -90,7 +105,12 @@ pub trait Client: Clone + Send + Sync + Sized + 'static {
                 "driver `{}` does not provide {}; it provides {}",
                 instance.type_name,
                 Self::INTERFACE.name,
-                instance.provides.iter().map(|provided| provided.interface.name).collect::<Vec<_>>().join(", ")
+                instance
+                    .provides
+                    .iter()
+                    .map(|provided| provided.interface.name)
+                    .collect::<Vec<_>>()
+                    .join(", ")
             ))),
         }
     }

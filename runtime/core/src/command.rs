@@ -75,7 +75,8 @@ pub fn parse_text(ty: Type, text: &str) -> Result<Value, WireError> {
             _ => return Err(WireError::new(format!("expected true or false, got {text:?}"))),
         },
         Type::I32 | Type::I64 | Type::U8 | Type::U16 | Type::U32 | Type::U64 => {
-            let whole: i128 = text.parse().map_err(|_| WireError::new(format!("expected a whole number, got {text:?}")))?;
+            let whole: i128 =
+                text.parse().map_err(|_| WireError::new(format!("expected a whole number, got {text:?}")))?;
             if whole.unsigned_abs() > 1 << 53 {
                 return Err(WireError::new(format!("{whole} is beyond 2^53 and would lose digits")));
             }
@@ -98,7 +99,8 @@ pub fn parse_text(ty: Type, text: &str) -> Result<Value, WireError> {
         }
         Type::Opt(inner) => return parse_text(*inner, text),
         Type::Json | Type::List(_) | Type::Map(_) | Type::Message(_) => {
-            let json = serde_json::from_str(text).map_err(|e| WireError::new(format!("expected JSON: {e}")))?;
+            let json =
+                serde_json::from_str(text).map_err(|e| WireError::new(format!("expected JSON: {e}")))?;
             jumpstarter_protocol::value::from_json(json).map_err(|e| WireError::new(e.to_string()))?
         }
     })

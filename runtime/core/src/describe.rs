@@ -228,9 +228,9 @@ impl Interface {
 
     /// Index of the method that upstream's calls know by this name.
     pub fn by_export(&self, export: &str) -> Option<usize> {
-        self.methods
-            .iter()
-            .position(|method| method.export == export || method.renamed_from.iter().any(|(_, old)| *old == export))
+        self.methods.iter().position(|method| {
+            method.export == export || method.renamed_from.iter().any(|(_, old)| *old == export)
+        })
     }
 
     /// Index of the method with this name in the gRPC service.

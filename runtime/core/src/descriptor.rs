@@ -59,7 +59,9 @@ pub fn file(interface: &'static Interface) -> Result<&'static Descriptor> {
     // Interfaces are statics, or were leaked by `dynamic`, which bounds their number: an address is an identity.
     let identity = std::ptr::from_ref(interface) as usize;
     let mut made = MADE.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
-    made.entry(identity).or_insert_with(|| make(interface).map(|descriptor| &*Box::leak(Box::new(descriptor)))).clone()
+    made.entry(identity)
+        .or_insert_with(|| make(interface).map(|descriptor| &*Box::leak(Box::new(descriptor))))
+        .clone()
 }
 
 /// A serialized `FileDescriptorSet` of an interface that needs nothing else: imports precede their users.
@@ -68,8 +70,9 @@ pub fn file_set(interface: &'static Interface) -> Result<Bytes> {
 }
 
 fn make(interface: &'static Interface) -> Result<Descriptor> {
-    let file = build::build(interface)
-        .map_err(|problem| Error::internal(format!("interface `{}` has no descriptor: {problem}", interface.name)))?;
+    let file = build::build(interface).map_err(|problem| {
+        Error::internal(format!("interface `{}` has no descriptor: {problem}", interface.name))
+    })?;
     let bytes = Bytes::from(file.encode_to_vec());
     let mut set = RawFileSet { file: imports_of(&file.dependency)? };
     set.file.push(bytes.clone());

@@ -51,7 +51,8 @@ pub trait DriverTypes {
 )]
 pub trait Driver: DriverTypes + Sized + Send + Sync + 'static {
     /// Takes hold of the device. Children are open by then.
-    fn open(config: Self::Config, cx: &mut Open<Self::Children>) -> impl Future<Output = Result<Self>> + Send;
+    fn open(config: Self::Config, cx: &mut Open<Self::Children>)
+    -> impl Future<Output = Result<Self>> + Send;
 
     /// Brings the device back to where a new user expects it; called when a session starts.
     fn reset(&self) -> impl Future<Output = Result<()>> + Send {
@@ -87,7 +88,9 @@ pub const COMPOSITE_CLIENT: &str = "jumpstarter_driver_composite.client.Composit
 impl DriverSpec {
     /// The client label: the one that was set, or the first interface's, or a composite's.
     pub fn client_label(&self) -> &'static str {
-        self.client.or_else(|| self.provides.first().map(|interface| interface.python)).unwrap_or(COMPOSITE_CLIENT)
+        self.client
+            .or_else(|| self.provides.first().map(|interface| interface.python))
+            .unwrap_or(COMPOSITE_CLIENT)
     }
 }
 
@@ -112,7 +115,11 @@ pub trait DriverFactory: Send + Sync {
     fn children(&self) -> &'static [ChildSpec];
 
     /// Reads the configuration, reporting every problem. Touches no hardware.
-    fn prepare(&self, config: &config::Node, subject: &config::Subject) -> Result<Box<dyn Prepared>, config::Problems>;
+    fn prepare(
+        &self,
+        config: &config::Node,
+        subject: &config::Subject,
+    ) -> Result<Box<dyn Prepared>, config::Problems>;
 }
 
 /// A driver whose configuration was read: ready to be opened.
@@ -171,7 +178,11 @@ impl<T: Hostable> DriverFactory for Factory<T> {
         T::Children::SPECS
     }
 
-    fn prepare(&self, config: &config::Node, subject: &config::Subject) -> Result<Box<dyn Prepared>, config::Problems> {
+    fn prepare(
+        &self,
+        config: &config::Node,
+        subject: &config::Subject,
+    ) -> Result<Box<dyn Prepared>, config::Problems> {
         let schema = self.config_schema().to_value();
         Ok(Box::new(Ready::<T>(config::decode_checked(config, &schema, subject)?)))
     }
@@ -410,7 +421,12 @@ impl<T: Client> Child for Option<T> {
     const NEED: Need = Need::Optional;
 
     fn take(children: &Children, names: &[&str]) -> Result<Self> {
-        names.iter().copied().find(|name| children.get(name).is_some()).map(|name| children.client(name)).transpose()
+        names
+            .iter()
+            .copied()
+            .find(|name| children.get(name).is_some())
+            .map(|name| children.client(name))
+            .transpose()
     }
 }
 
@@ -432,6 +448,8 @@ impl Others for Children {
 
 /// Children that no field of a `#[children]` struct names.
 pub fn rest(children: &Children, specs: &[ChildSpec]) -> Children {
-    let named = |name: &str| specs.iter().any(|spec| spec.need != Need::Rest && (spec.name == name || spec.also.contains(&name)));
+    let named = |name: &str| {
+        specs.iter().any(|spec| spec.need != Need::Rest && (spec.name == name || spec.also.contains(&name)))
+    };
     Children(children.0.iter().filter(|(name, _)| !named(name)).cloned().collect())
 }

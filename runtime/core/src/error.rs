@@ -86,9 +86,12 @@ impl ErrorKind {
     /// The class this kind belongs to.
     pub fn class(self) -> ErrorClass {
         match self {
-            Self::Disconnected | Self::NotReady | Self::Cancelled | Self::Truncated | Self::Internal | Self::Unauthenticated => {
-                ErrorClass::Infrastructure
-            }
+            Self::Disconnected
+            | Self::NotReady
+            | Self::Cancelled
+            | Self::Truncated
+            | Self::Internal
+            | Self::Unauthenticated => ErrorClass::Infrastructure,
             Self::Configuration => ErrorClass::Configuration,
             Self::Usage
             | Self::InvalidArgument
@@ -300,7 +303,8 @@ mod tests {
 
     #[test]
     fn context_stands_before_the_message() {
-        let error: Result<()> = Err(io::Error::from(io::ErrorKind::PermissionDenied)).context("opening /dev/x");
+        let error: Result<()> =
+            Err(io::Error::from(io::ErrorKind::PermissionDenied)).context("opening /dev/x");
         let error = error.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Permission);
         assert!(error.message().starts_with("opening /dev/x: "), "{error}");

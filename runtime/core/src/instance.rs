@@ -56,7 +56,9 @@ impl Instance {
 
     /// The instance at the end of a path of names, for example `board.power`.
     pub fn find(self: &Arc<Self>, path: &str) -> Option<Arc<Instance>> {
-        path.split('.').filter(|name| !name.is_empty()).try_fold(self.clone(), |at, name| at.child(name).cloned())
+        path.split('.')
+            .filter(|name| !name.is_empty())
+            .try_fold(self.clone(), |at, name| at.child(name).cloned())
     }
 
     /// Marks or clears doubt about the driver's state.

@@ -132,7 +132,10 @@ async fn read_chunk<R: AsyncRead + Unpin + ?Sized>(reader: &mut R) -> io::Result
 
 /// Reads what is there. The buffer grows only when the last read filled it, so an idle console costs 4 KiB and a
 /// busy transfer gets whole chunks.
-async fn read_into<R: AsyncRead + Unpin + ?Sized>(reader: &mut R, buffer: &mut BytesMut) -> io::Result<Option<Bytes>> {
+async fn read_into<R: AsyncRead + Unpin + ?Sized>(
+    reader: &mut R,
+    buffer: &mut BytesMut,
+) -> io::Result<Option<Bytes>> {
     if buffer.capacity() == 0 {
         buffer.reserve(4096);
     }
@@ -289,7 +292,8 @@ impl Stream for Pipe {
             }
             None => {
                 self.ended = true;
-                let cut = io::Error::new(io::ErrorKind::ConnectionAborted, "the stream was cut before its end");
+                let cut =
+                    io::Error::new(io::ErrorKind::ConnectionAborted, "the stream was cut before its end");
                 Poll::Ready(Some(Err(cut)))
             }
         }

@@ -90,7 +90,12 @@ struct Voice {
 impl Logger {
     /// Speaks for a driver instance.
     pub fn for_driver(sink: Arc<dyn LogSink>, uuid: Uuid, driver_type: impl Into<String>) -> Self {
-        Self(Some(Arc::new(Voice { sink, uuid: Some(uuid), driver_type: driver_type.into(), operation: String::new() })))
+        Self(Some(Arc::new(Voice {
+            sink,
+            uuid: Some(uuid),
+            driver_type: driver_type.into(),
+            operation: String::new(),
+        })))
     }
 
     /// The same voice while it carries out a method.
@@ -117,6 +122,22 @@ impl Logger {
                 driver_type: voice.driver_type.clone(),
                 operation: voice.operation.clone(),
                 fields,
+            });
+        }
+    }
+
+    /// Passes on what something else said that the driver uses, a library for example: it comes from the exporter, not
+    /// from the device.
+    pub fn system(&self, severity: Severity, message: impl Into<String>) {
+        if let Some(voice) = &self.0 {
+            voice.sink.log(LogRecord {
+                uuid: None,
+                severity,
+                source: LogSource::System,
+                message: message.into(),
+                driver_type: String::new(),
+                operation: String::new(),
+                fields: Vec::new(),
             });
         }
     }

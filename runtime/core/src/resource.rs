@@ -3,7 +3,12 @@
 //! The end of data is explicit. A source that ends without having been ended by its sender is an error, and a sink that
 //! is dropped without [`Sink::finish`] is an error at the other side.
 
-use std::{collections::BTreeMap, fmt, pin::Pin, task::{Context, Poll}};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, future::BoxFuture, stream::BoxStream};
@@ -13,7 +18,11 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use uuid::Uuid;
 
-use crate::{Error, Result, io::CHUNK, wire::{WireError, value}};
+use crate::{
+    Error, Result,
+    io::CHUNK,
+    wire::{WireError, value},
+};
 
 /// A SHA-256 digest.
 pub type Sha256Digest = [u8; 32];
@@ -71,9 +80,8 @@ impl Source {
         let bytes = bytes.into();
         let len = bytes.len() as u64;
         let mut rest = bytes;
-        let pieces = std::iter::from_fn(move || {
-            (!rest.is_empty()).then(|| Ok(rest.split_to(rest.len().min(CHUNK))))
-        });
+        let pieces =
+            std::iter::from_fn(move || (!rest.is_empty()).then(|| Ok(rest.split_to(rest.len().min(CHUNK)))));
         Self::new(futures::stream::iter(pieces)).with_len(len)
     }
 
@@ -96,7 +104,8 @@ impl Source {
     /// Stands for a request that the exporter makes itself, so that the data does not pass through the client.
     /// Such a source holds nothing to read here.
     pub fn from_url(url: impl Into<String>, headers: BTreeMap<String, String>) -> Self {
-        let elsewhere = Error::unsupported_because("this file is fetched by the exporter and cannot be read here");
+        let elsewhere =
+            Error::unsupported_because("this file is fetched by the exporter and cannot be read here");
         let mut source = Self::new(futures::stream::iter([Err(elsewhere)]));
         source.handle = Some(Handle::PresignedRequest { headers, url: url.into(), method: "GET".to_owned() });
         source
@@ -165,7 +174,9 @@ impl Source {
                 self.seen += piece.len() as u64;
                 if let Some(len) = self.len.filter(|len| self.seen > *len) {
                     self.ended = true;
-                    return Poll::Ready(Err(Error::truncated(format!("more data than the announced {len} bytes"))));
+                    return Poll::Ready(Err(Error::truncated(format!(
+                        "more data than the announced {len} bytes"
+                    ))));
                 }
                 if let Some(hasher) = &mut self.hasher {
                     hasher.update(&piece);
@@ -253,7 +264,11 @@ struct SourceReader {
 }
 
 impl AsyncRead for SourceReader {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
         while self.rest.is_empty() {
             match std::task::ready!(self.source.poll_next_piece(cx))? {
                 Some(piece) => self.rest = piece,
@@ -329,7 +344,8 @@ impl Sink {
             }
         }
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        let bytes = async { receiver.await.unwrap_or_else(|_| Err(Error::truncated("the data was not finished"))) };
+        let bytes =
+            async { receiver.await.unwrap_or_else(|_| Err(Error::truncated("the data was not finished"))) };
         (Self::new(Memory(Vec::new(), sender)), bytes)
     }
 
@@ -364,9 +380,9 @@ impl Sink {
         self.written += piece.len() as u64;
         match &mut self.body {
             Some(body) => body.write(piece).await,
-            None if self.handle.is_some() => {
-                Err(Error::unsupported_because("this file is stored by the exporter and cannot be written here"))
-            }
+            None if self.handle.is_some() => Err(Error::unsupported_because(
+                "this file is stored by the exporter and cannot be written here",
+            )),
             None => Err(Error::internal("written to a finished sink")),
         }
     }
@@ -417,7 +433,10 @@ impl Sink {
 impl Drop for Sink {
     fn drop(&mut self) {
         if let Some(body) = self.body.take() {
-            body.abort(Error::truncated(format!("the driver stopped after {} bytes without finishing", self.written)));
+            body.abort(Error::truncated(format!(
+                "the driver stopped after {} bytes without finishing",
+                self.written
+            )));
         }
     }
 }
@@ -458,7 +477,8 @@ impl Handle {
         match value.kind {
             Some(prost_types::value::Kind::StringValue(text)) => Self::from_json(&text),
             Some(prost_types::value::Kind::StructValue(_)) => {
-                let json = jumpstarter_protocol::value::to_json(value).map_err(|e| WireError::new(e.to_string()))?;
+                let json =
+                    jumpstarter_protocol::value::to_json(value).map_err(|e| WireError::new(e.to_string()))?;
                 serde_json::from_value(json).map_err(|e| shape(&e))
             }
             kind => Err(value::expected("a resource handle", &Value { kind })),

@@ -7,7 +7,7 @@ use jsonschema::paths::LocationSegment;
 use jsonschema::{JsonType, ValidationError};
 use serde_json::Value as Json;
 
-use super::document::{Entry, Node, Value};
+use super::document::{Entry, Map, Node, Value};
 use super::problem::{Problem, Problems};
 use super::scalar;
 use super::source::{Span, is_secret_key};
@@ -71,6 +71,12 @@ impl<'a> Walk<'a> {
                         self.meant.entry(steps.clone()).or_default().push(folded(near));
                     }
                     self.problems.push(self.subject.unknown_key(entry, &known, &steps, key));
+                }
+            }
+            // What a schema without any properties says about the first key of a mapping: it knows none of them.
+            ValidationErrorKind::FalseSchema if node.as_map().is_some() => {
+                for entry in node.as_map().into_iter().flat_map(Map::iter) {
+                    self.problems.push(self.subject.unknown_key(entry, &[], &steps, key));
                 }
             }
             ValidationErrorKind::Required { property } => {

@@ -45,5 +45,7 @@ pub fn only_made(type_name: &str, makers: &[&str]) -> crate::Error {
             format!("it is made by {}, as a child", names.join(" or "))
         }
     };
-    crate::Error::configuration(format!("`{type_name}` cannot stand in an exporter file: {by}; configure that one instead"))
+    crate::Error::configuration(format!(
+        "`{type_name}` cannot stand in an exporter file: {by}; configure that one instead"
+    ))
 }

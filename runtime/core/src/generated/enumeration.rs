@@ -48,7 +48,11 @@ pub fn encode_packed<T: Enumeration>(variant: T, buffer: &mut Vec<u8>) {
 }
 
 /// From a field. A number that is not known is an error: a value cannot be guessed.
-pub fn merge<T: Enumeration>(variant: &mut T, wire_type: WireType, buffer: &mut Bytes) -> Result<(), WireError> {
+pub fn merge<T: Enumeration>(
+    variant: &mut T,
+    wire_type: WireType,
+    buffer: &mut Bytes,
+) -> Result<(), WireError> {
     let mut number = 0;
     encoding::int32::merge(wire_type, &mut number, buffer, DecodeContext::default())?;
     *variant = of_number(number)?;
@@ -65,11 +69,10 @@ pub fn from_value<T: Enumeration>(value: &Value) -> Result<T, WireError> {
     match &value.kind {
         Some(Kind::StringValue(text)) => {
             let at = T::SPEC.values.iter().position(|(name, ..)| name == text);
-            at.and_then(|at| T::ALL.get(at))
-                .copied()
-                .ok_or_else(|| value::expected(&names::<T>(), value))
+            at.and_then(|at| T::ALL.get(at)).copied().ok_or_else(|| value::expected(&names::<T>(), value))
         }
-        Some(Kind::NumberValue(number)) if number.fract() == 0.0 && number.abs() < f64::from(i32::MAX) => {
+        Some(Kind::NumberValue(number)) if number.fract() == 0.0 && number.abs() < f64::from(i32::MAX) =>
+        {
             #[allow(clippy::cast_possible_truncation)]
             of_number(*number as i32)
         }

@@ -36,7 +36,10 @@ fn to_json(ty: Type, value: Value) -> serde_json::Value {
         (_, Some(Kind::NumberValue(number))) => (number as i64).into(),
         (Type::Message(spec), Some(Kind::ListValue(list))) => {
             let fields = spec().fields.iter().zip(list.values);
-            fields.map(|(field, value)| (field.name.to_owned(), to_json(field.ty, value))).collect::<Map<_, _>>().into()
+            fields
+                .map(|(field, value)| (field.name.to_owned(), to_json(field.ty, value)))
+                .collect::<Map<_, _>>()
+                .into()
         }
         (ty, Some(Kind::ListValue(list))) => {
             let item = if let Type::List(item) = ty { *item } else { Type::Json };
@@ -65,9 +68,11 @@ fn from_map(ty: Type, json: serde_json::Value) -> serde_json::Value {
         (Type::List(item), serde_json::Value::Array(items)) => {
             items.into_iter().map(|value| from_map(*item, value)).collect()
         }
-        (Type::Map(item), serde_json::Value::Object(fields)) => {
-            fields.into_iter().map(|(name, value)| (name, from_map(*item, value))).collect::<Map<_, _>>().into()
-        }
+        (Type::Map(item), serde_json::Value::Object(fields)) => fields
+            .into_iter()
+            .map(|(name, value)| (name, from_map(*item, value)))
+            .collect::<Map<_, _>>()
+            .into(),
         (Type::Message(spec), serde_json::Value::Object(mut fields)) => {
             let spec = spec();
             for field in spec.fields {
@@ -112,7 +117,9 @@ pub fn schema(ty: Type, generator: &mut SchemaGenerator) -> Schema {
             let item = schema(*item, generator);
             json_schema!({ "type": "object", "additionalProperties": item })
         }
-        Type::Message(spec) => reference(spec().name, generator, |generator| message_schema(spec(), generator)),
+        Type::Message(spec) => {
+            reference(spec().name, generator, |generator| message_schema(spec(), generator))
+        }
         Type::Enum(spec) => reference(spec().name, generator, |_| enum_schema(spec())),
     }
 }
@@ -154,7 +161,8 @@ fn message_schema(spec: &MessageSpec, generator: &mut SchemaGenerator) -> Schema
         }
         properties.insert(field.name.to_owned(), property.to_value());
     }
-    let mut object = json_schema!({ "type": "object", "properties": properties, "additionalProperties": false });
+    let mut object =
+        json_schema!({ "type": "object", "properties": properties, "additionalProperties": false });
     if !required.is_empty() {
         object.insert("required".to_owned(), required.into());
     }
@@ -176,13 +184,16 @@ fn described(mut schema: Schema, doc: &str) -> Schema {
 /// Lets a configuration's schema accept the old names of its keys. The macro notes them at each property, as
 /// `x-aliases`.
 pub fn with_aliases(schema: &mut Schema) {
-    let Some(properties) = schema.get_mut("properties").and_then(serde_json::Value::as_object_mut) else { return };
+    let Some(properties) = schema.get_mut("properties").and_then(serde_json::Value::as_object_mut) else {
+        return;
+    };
     let mut renamed: Vec<(String, Vec<String>)> = Vec::new();
     let mut old = Map::new();
     for (name, property) in properties.iter_mut() {
         let Some(property) = property.as_object_mut() else { continue };
         let Some(serde_json::Value::Array(aliases)) = property.remove("x-aliases") else { continue };
-        let aliases: Vec<String> = aliases.iter().filter_map(|alias| alias.as_str().map(str::to_owned)).collect();
+        let aliases: Vec<String> =
+            aliases.iter().filter_map(|alias| alias.as_str().map(str::to_owned)).collect();
         for alias in &aliases {
             let mut copy = property.clone();
             copy.insert("deprecated".to_owned(), true.into());
@@ -199,7 +210,9 @@ pub fn with_aliases(schema: &mut Schema) {
             required.retain(|key| *key != name.as_str());
             if required.len() < before {
                 let names = std::iter::once(&name).chain(&aliases);
-                choices.push(json!({ "anyOf": names.map(|name| json!({ "required": [name] })).collect::<Vec<_>>() }));
+                choices.push(
+                    json!({ "anyOf": names.map(|name| json!({ "required": [name] })).collect::<Vec<_>>() }),
+                );
             }
         }
     }

@@ -34,7 +34,8 @@ pub fn merge_fields(
             None => encoding::skip_field(wire_type, tag, &mut body, DecodeContext::default())?,
         }
     }
-    let absent = spec.fields.iter().enumerate().find(|(index, field)| !seen.contains(*index) && field.required());
+    let absent =
+        spec.fields.iter().enumerate().find(|(index, field)| !seen.contains(*index) && field.required());
     match absent {
         Some((_, field)) => Err(WireError::new("missing").within(field.name)),
         None => Ok(()),
@@ -74,7 +75,8 @@ pub fn message_value(
     values: impl IntoIterator<Item = Result<Value, WireError>>,
 ) -> Result<Value, WireError> {
     let values = spec.fields.iter().zip(values);
-    let mut values = values.map(|(field, value)| Ok((field.name, value.map_err(|error| error.within(field.name))?)));
+    let mut values =
+        values.map(|(field, value)| Ok((field.name, value.map_err(|error| error.within(field.name))?)));
     if spec.list {
         return values.map(|entry| entry.map(|(_, value)| value)).collect::<Result<_, _>>().map(value::list);
     }

@@ -180,13 +180,18 @@ impl<T: Wire> Wire for BTreeMap<String, T> {
     }
 
     fn to_value(&self) -> Result<Value, WireError> {
-        let entries = self.iter().map(|(key, item)| Ok((key.clone(), item.to_value().map_err(|e| e.within(key))?)));
+        let entries =
+            self.iter().map(|(key, item)| Ok((key.clone(), item.to_value().map_err(|e| e.within(key))?)));
         Ok(value::map(entries.collect::<Result<_, WireError>>()?))
     }
 
     fn from_value(value: Value, reading: Reading) -> Result<Self, WireError> {
         let reading = reading.deeper()?;
         let entries = value::into_map(value)?.into_iter();
-        entries.map(|(key, item)| T::from_value(item, reading).map_err(|e| e.within(&key)).map(|item| (key, item))).collect()
+        entries
+            .map(|(key, item)| {
+                T::from_value(item, reading).map_err(|e| e.within(&key)).map(|item| (key, item))
+            })
+            .collect()
     }
 }

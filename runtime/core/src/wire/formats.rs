@@ -33,7 +33,9 @@ macro_rules! text_format {
             fn merge(&mut self, wire_type: WireType, buffer: &mut Bytes, _: Depth) -> Result<(), WireError> {
                 let mut text = String::new();
                 encoding::string::merge(wire_type, &mut text, buffer, DecodeContext::default())?;
-                *self = text.parse().map_err(|e| WireError::new(format!("expected {}, got {text:?}: {e}", $words)))?;
+                *self = text
+                    .parse()
+                    .map_err(|e| WireError::new(format!("expected {}, got {text:?}: {e}", $words)))?;
                 Ok(())
             }
 
@@ -53,7 +55,13 @@ macro_rules! text_format {
 text_format!(Uuid, "uuid", Uuid::nil(), |uuid| uuid.hyphenated().to_string(), "a uuid");
 text_format!(PathBuf, "path", PathBuf::new(), |path| path.to_string_lossy().into_owned(), "a path");
 text_format!(IpAddr, "ip", IpAddr::from([0, 0, 0, 0]), ToString::to_string, "an IP address");
-text_format!(jiff::Timestamp, "date-time", jiff::Timestamp::UNIX_EPOCH, ToString::to_string, "a time as RFC 3339 writes it");
+text_format!(
+    jiff::Timestamp,
+    "date-time",
+    jiff::Timestamp::UNIX_EPOCH,
+    ToString::to_string,
+    "a time as RFC 3339 writes it"
+);
 
 impl Wire for Url {
     const TYPE: Type = Type::Format("uri");
@@ -120,9 +128,9 @@ impl Delay {
 
     /// From a number of seconds, if it is one that time can have.
     pub fn from_secs(seconds: f64) -> Result<Self, WireError> {
-        Duration::try_from_secs_f64(seconds)
-            .map(Self)
-            .map_err(|_| WireError::new(format!("expected a length of time that is not negative, got {seconds} seconds")))
+        Duration::try_from_secs_f64(seconds).map(Self).map_err(|_| {
+            WireError::new(format!("expected a length of time that is not negative, got {seconds} seconds"))
+        })
     }
 
     /// The length of time.
@@ -151,7 +159,11 @@ impl FromStr for Delay {
         if let Ok(seconds) = text.parse::<f64>() {
             return Self::from_secs(seconds);
         }
-        let words = || WireError::new(format!("expected a length of time such as `2s`, `500ms`, `1h 30m` or `PT2S`, got {text:?}"));
+        let words = || {
+            WireError::new(format!(
+                "expected a length of time such as `2s`, `500ms`, `1h 30m` or `PT2S`, got {text:?}"
+            ))
+        };
         let span: jiff::Span = text.parse().map_err(|_| words())?;
         // A calendar is not at hand: a year has 365 days and a month 30, as upstream reads and writes them.
         let calendar = i64::from(span.get_years()) * 365 + i64::from(span.get_months()) * 30;
@@ -160,7 +172,8 @@ impl FromStr for Delay {
             .and_then(|span| span.try_months(0))
             .and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()))
             .map_err(|_| words())?;
-        let duration = jiff::SignedDuration::from_hours(calendar * 24).checked_add(duration).ok_or_else(words)?;
+        let duration =
+            jiff::SignedDuration::from_hours(calendar * 24).checked_add(duration).ok_or_else(words)?;
         Duration::try_from(duration).map(Self).map_err(|_| words())
     }
 }
@@ -215,7 +228,9 @@ impl Wire for Delay {
 
     fn merge(&mut self, wire_type: WireType, buffer: &mut Bytes, _: Depth) -> Result<(), WireError> {
         let wire = prost_types::Duration::decode(take_delimited(wire_type, buffer)?)?;
-        *self = Duration::try_from(wire).map(Self).map_err(|_| WireError::new("expected a length of time that is not negative"))?;
+        *self = Duration::try_from(wire)
+            .map(Self)
+            .map_err(|_| WireError::new("expected a length of time that is not negative"))?;
         Ok(())
     }
 

@@ -156,7 +156,11 @@ pub trait Wire: Sized + Send + Sync + 'static {
 
     /// From the field of a message in upstream's calls; what generated code asks for.
     #[doc(hidden)]
-    fn take_or(fields: &mut FieldValues, index: usize, default: Option<fn() -> Self>) -> Result<Self, WireError> {
+    fn take_or(
+        fields: &mut FieldValues,
+        index: usize,
+        default: Option<fn() -> Self>,
+    ) -> Result<Self, WireError> {
         fields.take(index, default)
     }
 

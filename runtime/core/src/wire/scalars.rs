@@ -19,7 +19,9 @@ fn whole(value: &Value, min: f64, max: f64) -> Result<f64, WireError> {
             if number < min || number > max {
                 Err(WireError::new(format!("expected a whole number from {min} to {max}, got {number}")))
             } else if number.abs() > EXACT {
-                Err(WireError::new(format!("{number} is beyond 2^53, where whole numbers lose digits on this path")))
+                Err(WireError::new(format!(
+                    "{number} is beyond 2^53, where whole numbers lose digits on this path"
+                )))
             } else {
                 Ok(number)
             }
@@ -65,12 +67,19 @@ macro_rules! integer {
                 let number = *self as f64;
                 // Compared before the conversion: 2^53 + 1 is rounded to 2^53 by it.
                 if i128::from(*self).unsigned_abs() > EXACT_WHOLE {
-                    return Err(WireError::new(format!("{self} is beyond 2^53 and would lose digits on this path")));
+                    return Err(WireError::new(format!(
+                        "{self} is beyond 2^53 and would lose digits on this path"
+                    )));
                 }
                 Ok(value::number(number))
             }
 
-            #[allow(clippy::cast_precision_loss, clippy::cast_lossless, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            #[allow(
+                clippy::cast_precision_loss,
+                clippy::cast_lossless,
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss
+            )]
             fn from_value(value: Value, _: Reading) -> Result<Self, WireError> {
                 Ok(whole(&value, <$rust>::MIN as f64, <$rust>::MAX as f64)? as $rust)
             }

@@ -36,12 +36,20 @@ fn nan_and_infinity_become_null() {
 
 #[test]
 fn durations_print_as_upstream_prints_them() {
-    for (micros, text) in [(0, "PT0S"), (5_000_000, "PT5S"), (86_403_000_005, "P1DT3.000005S"), (86_400_000_000, "P1D"), (5_400_000_000, "PT1H30M")] {
+    for (micros, text) in [
+        (0, "PT0S"),
+        (5_000_000, "PT5S"),
+        (86_403_000_005, "P1DT3.000005S"),
+        (86_400_000_000, "P1D"),
+        (5_400_000_000, "PT1H30M"),
+    ] {
         let delay = Delay::from(std::time::Duration::from_micros(micros));
         assert_eq!(delay.to_string(), text);
         assert_eq!(text.parse::<Delay>().unwrap(), delay);
     }
-    for (text, millis) in [("500ms", 500), ("2s", 2000), ("1h 30m", 5_400_000), ("0.25", 250), ("1m30s", 90_000)] {
+    for (text, millis) in
+        [("500ms", 500), ("2s", 2000), ("1h 30m", 5_400_000), ("0.25", 250), ("1m30s", 90_000)]
+    {
         assert_eq!(text.parse::<Delay>().unwrap().get().as_millis(), millis, "{text}");
     }
     assert!("-2s".parse::<Delay>().is_err());
