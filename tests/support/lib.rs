@@ -9,6 +9,7 @@
 //! | [`scripted`] | a recording replayed as the exporter, for a client under test |
 //! | [`python`] | the environment with the unmodified Python implementation |
 //! | [`exporter`] | exporters as processes, its and ours |
+//! | [`drivers`] | drivers that the recordings need and that are not shipped |
 //! | [`ours`] | our exporter inside of the test |
 //! | [`client`] | its clients: commands, scripts, and recorded scenarios repeated |
 //! | [`helpers`] | servers that recorded scenarios talk to on the side |
@@ -18,6 +19,7 @@
 pub mod bindings;
 pub mod client;
 pub mod compare;
+pub mod drivers;
 pub mod exporter;
 pub mod helpers;
 pub mod http2;

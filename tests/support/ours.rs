@@ -6,16 +6,17 @@ use jumpstarter_testing::Bench;
 use crate::recording::folder;
 use crate::replay::Address;
 
-/// All drivers of the workspace.
+/// All drivers of the workspace, and those that stand for upstream's.
 pub const DRIVERS: &[&[&dyn DriverFactory]] = &[
     jumpstarter_driver_board::DRIVERS,
     jumpstarter_driver_composite::DRIVERS,
     jumpstarter_driver_network::DRIVERS,
     jumpstarter_driver_power::DRIVERS,
+    crate::drivers::DRIVERS,
 ];
 
 /// The recorded exporter's nodes whose drivers we do not have yet.
-pub const ABSENT: [&str; 6] = ["serial", "storage", "flasher", "mux_flasher", "shell", "errors"];
+pub const ABSENT: [&str; 2] = ["storage", "shell"];
 
 /// A served exporter.
 pub struct Running {
