@@ -3,9 +3,11 @@
 #
 #   jmp shell --exporter-config examples/board.yaml -- examples/flash-and-boot.sh [IMAGE]
 #
+# TIMEOUT is how long the board may take for each thing it has to say; 30s if it is not set.
 # Every step that fails ends the script with a message and a code that is not 0; the board is switched off in any case.
 set -eu
 
+patience=${TIMEOUT:-30s}
 image=${1:-$(dirname "$0")/hello.board}
 
 say() {
@@ -31,12 +33,12 @@ say "switching the board on"
 j board power on || fail "the board cannot be switched on"
 
 say "waiting for the boot ROM and the prompt"
-seen=$(j board console expect --timeout 30s 'sha256 ([0-9a-f]{64})' 'demo> ') || fail "the board did not reach its prompt"
+seen=$(j board console expect --timeout "$patience" 'sha256 ([0-9a-f]{64})' 'demo> ') || fail "the board did not reach its prompt"
 printed=$(printf '%s\n' "$seen" | head -n 1)
 [ "$printed" = "$expected" ] || fail "the board booted $printed, the image is $expected"
 
 say "asking the running image for its version"
-j board console expect --send version --timeout 10s 'demo> ' '[0-9]+\.[0-9]+\.[0-9]+' || fail "the prompt does not answer"
+j board console expect --send version --timeout "$patience" 'demo> ' '[0-9]+\.[0-9]+\.[0-9]+' || fail "the prompt does not answer"
 
 say "switching the board off"
 trap - EXIT

@@ -14,8 +14,8 @@ use std::{
 };
 
 use rustix::process::{
-    Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group, test_kill_process_group, waitpgid,
-    waitpid,
+    Pid, Signal, WaitOptions, getpid, kill_current_process_group, kill_process, kill_process_group,
+    test_kill_process_group, waitpgid, waitpid,
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -54,8 +54,8 @@ pub(crate) struct Job<'a> {
 enum Event {
     /// By this signal.
     Stopped(i32),
-    /// With this exit code.
-    Ended(u8),
+    /// With this exit code; by this signal, if it was one.
+    Ended(u8, Option<i32>),
 }
 
 /// Runs a command to its end, and answers its exit code as a shell would.
@@ -76,15 +76,28 @@ pub(crate) async fn run(job: Job<'_>, signals: &mut Signals) -> Outcome {
     let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else {
         return Err(Stop::failed("the operating system gave the command no process number"));
     };
-    let result = attend(group, terminal.as_ref(), signals).await;
+    let end = attend(group, terminal.as_ref(), signals).await?;
     if let Some(terminal) = &terminal {
+        let lent = terminal.is_lent_to(group);
         terminal.take_back(group);
+        if lent && end.by == Some(Signal::INT.as_raw()) {
+            // Who pressed Ctrl-C meant everything in front of the terminal, for example the script that started this
+            // program. Here it has no further effect.
+            let _ = kill_current_process_group(Signal::INT);
+        }
     }
     end_leftovers(group).await;
-    result
+    Ok(end.code)
 }
 
-async fn attend(group: Pid, terminal: Option<&Terminal>, signals: &mut Signals) -> Outcome {
+/// How a command ended.
+struct End {
+    code: u8,
+    /// The signal that ended it without having been asked for here.
+    by: Option<i32>,
+}
+
+async fn attend(group: Pid, terminal: Option<&Terminal>, signals: &mut Signals) -> Result<End, Stop> {
     let (report, mut events) = mpsc::channel(4);
     std::thread::spawn(move || watch(group, &report));
     let lend = || {
@@ -106,10 +119,18 @@ async fn attend(group: Pid, terminal: Option<&Terminal>, signals: &mut Signals) 
         let deadline = asked.map(|(_, deadline)| deadline);
         tokio::select! {
             event = events.recv() => match event {
-                Some(Event::Ended(code)) => return Ok(asked.map_or(code, |(signal, _)| signal.code())),
+                Some(Event::Ended(code, by)) => return Ok(match asked {
+                    Some((signal, _)) => End { code: signal.code(), by: None },
+                    None => End { code, by },
+                }),
                 Some(Event::Stopped(by)) => {
                     let wants_terminal = by == Signal::TTIN.as_raw() || by == Signal::TTOU.as_raw();
                     if wants_terminal && lend() {
+                        continue;
+                    }
+                    if wants_terminal && terminal.is_some_and(|terminal| terminal.is_lent_to(group)) {
+                        // It was stopped before it was its turn, and this is old news.
+                        kill(group, Signal::CONT);
                         continue;
                     }
                     // As if it had been this program that was stopped: whoever started it gets the terminal.
@@ -122,18 +143,20 @@ async fn attend(group: Pid, terminal: Option<&Terminal>, signals: &mut Signals) 
                         let _ = kill_process_group(group, Signal::CONT);
                     }
                 }
-                None => return Ok(asked.map_or(FAILURE, |(signal, _)| signal.code())),
-            },
-            signal = signals.next() => match asked {
-                // Somebody insists.
-                Some(_) => kill(group, Signal::KILL),
                 None => {
-                    Stop::Signal(signal).print();
-                    kill(group, signal.signal());
-                    // A process that was stopped acts upon a signal only when it goes on.
-                    kill(group, Signal::CONT);
-                    asked = Some((signal, Instant::now() + GRACE));
+                    let code = asked.map_or(FAILURE, |(signal, _)| signal.code());
+                    return Ok(End { code, by: None });
                 }
+            },
+            signal = signals.next() => if asked.is_some() {
+                // Somebody insists.
+                kill(group, Signal::KILL);
+            } else {
+                Stop::Signal(signal).print();
+                kill(group, signal.signal());
+                // A process that was stopped acts upon a signal only when it goes on.
+                kill(group, Signal::CONT);
+                asked = Some((signal, Instant::now() + GRACE));
             },
             _ = stop_key.recv() => kill(group, Signal::TSTP),
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
@@ -156,15 +179,15 @@ fn watch(child: Pid, report: &mpsc::Sender<Event>) {
             Ok(Some((_, status))) => {
                 match (status.stopping_signal(), status.exit_status(), status.terminating_signal()) {
                     (Some(signal), ..) => Event::Stopped(signal),
-                    (_, Some(code), _) => Event::Ended(u8::try_from(code & 0xff).unwrap_or(FAILURE)),
-                    (.., Some(signal)) => Event::Ended(signal_code(signal)),
+                    (_, Some(code), _) => Event::Ended(u8::try_from(code & 0xff).unwrap_or(FAILURE), None),
+                    (.., Some(signal)) => Event::Ended(signal_code(signal), Some(signal)),
                     _ => continue,
                 }
             }
             Ok(None) | Err(rustix::io::Errno::INTR) => continue,
             Err(_) => return,
         };
-        let over = matches!(event, Event::Ended(_));
+        let over = matches!(event, Event::Ended(..));
         if report.blocking_send(event).is_err() || over {
             return;
         }

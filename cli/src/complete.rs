@@ -4,6 +4,8 @@
 //! `COMP_CWORD`) and read what can follow. The exchange is that of the existing implementation, because its scripts are in
 //! people's start files. `_JMP_COMPLETE=bash_source` prints the script, as `jmp completion bash` does.
 
+use std::fmt::Write as _;
+
 use clap::{Arg, Command, ValueHint, builder::ValueRange};
 
 use crate::{
@@ -97,15 +99,16 @@ impl Request {
         }
         let mut text = String::new();
         for Item { kind, value, help } in follow(root, &self.before, &self.incomplete) {
-            match self.shell {
-                Shell::Bash => text.push_str(&format!("{kind},{value}\n")),
+            // A text takes everything.
+            let _ = match self.shell {
+                Shell::Bash => writeln!(text, "{kind},{value}"),
                 Shell::Zsh => {
                     let help = if help.is_empty() { "_" } else { &help };
-                    text.push_str(&format!("{kind}\n{value}\n{help}\n"));
+                    writeln!(text, "{kind}\n{value}\n{help}")
                 }
-                Shell::Fish if help.is_empty() => text.push_str(&format!("{kind},{value}\n")),
-                Shell::Fish => text.push_str(&format!("{kind},{value}\t{help}\n")),
-            }
+                Shell::Fish if help.is_empty() => writeln!(text, "{kind},{value}"),
+                Shell::Fish => writeln!(text, "{kind},{value}\t{help}"),
+            };
         }
         output::text(&text)?;
         Ok(0)
@@ -153,20 +156,14 @@ fn follow<W: Word>(root: &W, before: &[String], incomplete: &str) -> Vec<Item> {
     if !only_arguments && incomplete.starts_with('-') {
         return options(&command, incomplete);
     }
-    match word.words() {
-        Some(known) => {
-            let matching = known.iter().filter(|word| word.name().starts_with(incomplete));
-            matching.map(|word| plain(word.name(), &word.about())).collect()
-        }
-        None => {
-            let many = |arg: &&Arg| arg.get_num_args().unwrap_or(ValueRange::SINGLE).max_values() > 1;
-            let arg = command
-                .get_positionals()
-                .nth(positionals)
-                .or_else(|| command.get_positionals().last().filter(many));
-            arg.map(|arg| values(word, arg, incomplete, "")).unwrap_or_default()
-        }
+    if let Some(known) = word.words() {
+        let matching = known.iter().filter(|word| word.name().starts_with(incomplete));
+        return matching.map(|word| plain(word.name(), &word.about())).collect();
     }
+    let many = |arg: &&Arg| arg.get_num_args().unwrap_or(ValueRange::SINGLE).max_values() > 1;
+    let arg = command.get_positionals().nth(positionals);
+    let arg = arg.or_else(|| command.get_positionals().last().filter(many));
+    arg.map(|arg| values(word, arg, incomplete, "")).unwrap_or_default()
 }
 
 fn plain(value: &str, help: &str) -> Item {
@@ -273,7 +270,7 @@ mod tests {
     fn commands_options_and_values_are_completed() {
         assert_eq!(answers(&request("bash", "jmp\nsh", "1")), ["plain,shell"]);
         assert_eq!(answers(&request("bash", "jmp\n", "1")).len(), 6);
-        assert_eq!(answers(&request("zsh", "jmp shell --exporter-", "2")), ["plain,--exporter-config"]);
+        assert_eq!(answers(&request("zsh", "jmp shell --exporter-c", "2")), ["plain,--exporter-config"]);
         assert_eq!(
             answers(&request("bash", "jmp\nversion\n-o\n", "3")),
             ["plain,json", "plain,yaml", "plain,name"]

@@ -116,7 +116,9 @@ fn with_default(arg: &Arg, mut help: String) -> String {
         if !help.is_empty() {
             help.push_str("  ");
         }
-        help.push_str(&format!("[default: {}]", defaults.join(", ")));
+        help.push_str("[default: ");
+        help.push_str(&defaults.join(", "));
+        help.push(']');
     }
     help
 }
@@ -127,7 +129,7 @@ fn list(text: &mut String, title: &str, rows: Vec<(String, String)>, width: usiz
     }
     let widest = rows.iter().map(|(left, _)| left.chars().count()).filter(|left| *left <= LEFT).max();
     let left_width = widest.unwrap_or(LEFT);
-    text.push_str(&format!("\n{title}:\n"));
+    text.extend(["\n", title, ":\n"]);
     for (left, right) in rows {
         let lines = style::wrap(&right, width.saturating_sub(left_width + 4).max(20));
         let mut lines = lines.into_iter();

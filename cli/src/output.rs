@@ -51,7 +51,7 @@ pub(crate) fn line(line: &str) -> Result<(), Stop> {
 
 /// Prints lines.
 pub(crate) fn lines<'a>(lines: impl Iterator<Item = &'a str>) -> Result<(), Stop> {
-    text(&lines.map(|line| format!("{line}\n")).collect::<String>())
+    text(&lines.flat_map(|line| [line, "\n"]).collect::<String>())
 }
 
 /// Prints JSON.

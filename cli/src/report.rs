@@ -14,7 +14,7 @@ use std::{
     io::{self, Write as _},
 };
 
-use jumpstarter_core::{Error, config::Problems};
+use jumpstarter_core::{Error, ErrorKind, config::Problems};
 
 use crate::style;
 
@@ -113,6 +113,15 @@ impl Stop {
         Self::Failed { message: message.into(), code: FAILURE }
     }
 
+    /// A session does not let us in, or something else failed with its first call.
+    pub(crate) fn of_session(error: Error) -> Self {
+        // A certificate that is refused is of the same kind, and has its own words.
+        if error.kind() == ErrorKind::Unauthenticated && error.message().contains("passphrase") {
+            return Self::failed("Authentication failed: invalid or missing passphrase");
+        }
+        error.into()
+    }
+
     /// The exit code.
     pub(crate) fn code(&self) -> u8 {
         match self {
@@ -150,8 +159,20 @@ impl Stop {
 }
 
 fn error_line(message: &str, colour: bool) -> String {
-    let message = style::printable(message.trim_end());
+    let message = without_numbers(&style::printable(message.trim_end()));
     if colour { format!("Error: {}\n", style::red(&message)) } else { format!("Error: {message}\n") }
+}
+
+/// The operating system's messages without their numbers, which help nobody.
+fn without_numbers(message: &str) -> String {
+    let mut parts = message.split(" (os error ");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        text.push_str(
+            part.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix(')').unwrap_or(part),
+        );
+    }
+    text
 }
 
 impl From<Error> for Stop {
@@ -192,6 +213,8 @@ mod tests {
         assert_eq!((usage.text(false).as_str(), usage.code()), (text, 2));
         let failed = Stop::failed("no");
         assert_eq!((failed.text(false).as_str(), failed.code()), ("Error: no\n", 1));
+        let missing = Stop::failed("x: No such file or directory (os error 2); y");
+        assert_eq!(missing.text(false), "Error: x: No such file or directory; y\n");
         assert_eq!(failed.text(true), "Error: \u{1b}[31mno\u{1b}[0m\n");
     }
 

@@ -1,4 +1,4 @@
-//! The runtimes that commands start when they need one.
+//! The runtimes that commands start when they need one, and what has to be chosen before they start.
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -18,6 +18,14 @@ pub(crate) fn single() -> Result<Runtime, Stop> {
     started(&mut Builder::new_current_thread())
 }
 
+/// Where the choice of a TLS implementation is made: in the program, not in its libraries. It is a few pointers; keys and
+/// roots are read when the first connection needs them.
+pub(crate) fn choose_tls() {
+    // Somebody who calls this program as a library may have chosen another one.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
 fn started(builder: &mut Builder) -> Result<Runtime, Stop> {
+    choose_tls();
     builder.enable_all().build().map_err(|error| Stop::failed(format!("cannot start: {error}")))
 }

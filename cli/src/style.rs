@@ -32,7 +32,7 @@ pub(crate) fn yellow(text: &str) -> String {
 
 /// The word before a warning.
 pub(crate) fn warning() -> String {
-    if on_stderr() { format!("\u{1b}[1;33mWarning:\u{1b}[0m") } else { "Warning:".to_owned() }
+    if on_stderr() { "\u{1b}[1;33mWarning:\u{1b}[0m".to_owned() } else { "Warning:".to_owned() }
 }
 
 /// How wide help texts are.

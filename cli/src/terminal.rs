@@ -15,18 +15,26 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    /// The controlling terminal, if there is one and it is this process's turn.
+    /// The controlling terminal, if there is one.
     pub(crate) fn open() -> Option<Self> {
         let tty = File::options().read(true).write(true).open("/dev/tty").ok()?;
         let ours = getpgrp();
-        let modes = tcgetattr(&tty).ok();
-        let terminal = Self { tty, ours, modes };
-        terminal.is_ours().then_some(terminal)
+        let mut terminal = Self { tty, ours, modes: None };
+        // In the background, these are the modes of somebody else.
+        if terminal.is_ours() {
+            terminal.modes = tcgetattr(&terminal.tty).ok();
+        }
+        Some(terminal)
     }
 
     /// Whether the process group of this process is in the foreground.
     fn is_ours(&self) -> bool {
-        tcgetpgrp(&self.tty).is_ok_and(|foreground| foreground == self.ours)
+        self.is_lent_to(self.ours)
+    }
+
+    /// Whether this process group is in the foreground.
+    pub(crate) fn is_lent_to(&self, group: Pid) -> bool {
+        tcgetpgrp(&self.tty).is_ok_and(|foreground| foreground == group)
     }
 
     /// Puts a process group into the foreground, if it is ours to do so.
@@ -36,7 +44,7 @@ impl Terminal {
 
     /// Puts this process into the foreground again, where this group had it, and sets the terminal to what it was.
     pub(crate) fn take_back(&self, from: Pid) {
-        if !tcgetpgrp(&self.tty).is_ok_and(|foreground| foreground == from || foreground == self.ours) {
+        if !self.is_lent_to(from) && !self.is_ours() {
             return;
         }
         without_stopping(|| {

@@ -220,6 +220,9 @@ fn explain(error: &clap::Error, command: &Command) -> String {
         _ => None,
     };
     let subject = text(ContextKind::InvalidArg).unwrap_or_default();
+    // Arguments can be printed only when they are complete.
+    let mut command = command.clone();
+    command.build();
     let argument = command.get_arguments().find(|arg| arg.to_string() == subject);
     let named = argument.map_or_else(|| format!("'{subject}'"), help::quoted);
     let value = style::printable(&text(ContextKind::InvalidValue).unwrap_or_default());

@@ -14,10 +14,11 @@ pub(crate) const ABOUT: &str = "Print a script that makes a shell complete jmp a
 pub(crate) fn arguments(command: Command) -> Command {
     command.arg(
         Arg::new("shell")
+            .value_name("SHELL")
             .value_parser(PossibleValuesParser::new(Shell::NAMES))
             .ignore_case(true)
             .required(true)
-            .help("For example: eval \"$(jmp completion bash)\""),
+            .help("bash, zsh or fish; for example: eval \"$(jmp completion bash)\""),
     )
 }
 

@@ -59,12 +59,17 @@ pub(crate) fn run(invocation: &Invocation<'_>) -> Outcome {
         (None, Some(path)) => path.into(),
         (None, None) => return Err(place.wrong("Specify one of --exporter or --exporter-config.")),
     };
+    // The certificate is read before there is a runtime.
+    runtime::choose_tls();
     let listening = listening(invocation)?;
     invocation.log.start_service();
     let Named { name, text } = files::read(&path)?;
     let plan = plan::check(&name, &text, &invocation.program.registry(), files::environment)?;
-    for warning in plan.warnings.iter() {
+    for warning in &plan.warnings {
         tracing::warn!("{name}: {warning}");
+    }
+    for unused in plan.unused(plan::Mode::Standalone) {
+        tracing::info!("{name}: {unused}");
     }
     let runtime = runtime::threads()?;
     let outcome = runtime.block_on(serve(plan, listening));

@@ -28,7 +28,7 @@ pub(crate) const ABOUT: &str = "Run a command, or a shell, with an exporter behi
     commands there. The exit code is the command's.";
 
 /// How long an exporter may take to become ready: its hooks are given that much.
-const READY: Duration = Duration::from_secs(300);
+const READY: Duration = Duration::from_mins(5);
 
 /// Options that ask for a lease. They mean something as soon as there is a controller.
 const LEASE: &[&str] = &[
@@ -197,6 +197,9 @@ async fn local(
     let Named { name, text } = files::read(path)?;
     let plan = plan::check(&name, &text, &program.registry(), files::environment)?;
     warn(&plan.warnings);
+    for unused in plan.unused(plan::Mode::Local) {
+        tracing::info!("{name}: {unused}");
+    }
     let motd = plan.file.motd.clone().unwrap_or_default();
     let local = tokio::select! {
         local = Local::start(plan) => local?,
@@ -268,8 +271,8 @@ async fn direct(
 
 /// Connects, shows the log, and waits until the exporter is ready.
 async fn reach(endpoint: &Endpoint, options: &Options, everything: bool) -> Result<Device, Stop> {
-    let connection = Connection::open(endpoint, options).await.map_err(refused)?;
-    let device = connection.device().await.map_err(refused)?;
+    let connection = Connection::open(endpoint, options).await?;
+    let device = connection.device().await.map_err(Stop::of_session)?;
     let mut logs = connection.logs();
     tokio::spawn(async move {
         while let Some(line) = logs.next().await {
@@ -292,13 +295,6 @@ fn show(line: &LogLine) {
     }
 }
 
-fn refused(error: Error) -> Stop {
-    if error.kind() == ErrorKind::Unauthenticated {
-        return Stop::failed("Authentication failed: invalid or missing passphrase");
-    }
-    error.into()
-}
-
 /// Waits until the exporter takes calls. There is no call that waits; clients look again and again.
 async fn ready(connection: &Connection) -> Result<(), Stop> {
     const PAUSE: Duration = Duration::from_millis(200);
@@ -309,7 +305,7 @@ async fn ready(connection: &Connection) -> Result<(), Stop> {
             Ok(Ok(status)) => status,
             // Exporters that have no status take calls at once.
             Ok(Err(error)) if error.kind() == ErrorKind::Unsupported => return Ok(()),
-            Ok(Err(error)) => return Err(refused(error)),
+            Ok(Err(error)) => return Err(Stop::of_session(error)),
             Err(_) => return Err(Stop::failed("the exporter did not become ready in time")),
         };
         match status.status {

@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 use jumpstarter_core::{
     Delay,
     command::{self, CommandOption, parse_text},
-    describe::{Method, Param, Role, Type},
+    describe::{EnumSpec, Method, Param, Role, Type},
     wire::value,
 };
 use prost_types::Value;
@@ -103,7 +103,13 @@ fn is_flag(param: &Param, spelling: &Spelling) -> bool {
 }
 
 fn arg(param: &Param, spelling: &Spelling) -> Arg {
-    let mut arg = Arg::new(param.name.to_owned()).help(crate::style::unwrap(param.doc));
+    let doc = crate::style::unwrap(param.doc);
+    let doc = match param.ty.inner() {
+        // Options show their choices in place of a value.
+        Type::Enum(spec) if !spelling.is_option() => format!("{doc}  [{}]", choices(spec())),
+        _ => doc,
+    };
+    let mut arg = Arg::new(param.name.to_owned()).help(doc);
     if spelling.is_option() {
         arg = match &spelling.long {
             Some(long) => arg.long(long.clone()),
@@ -139,14 +145,16 @@ fn arg(param: &Param, spelling: &Spelling) -> Arg {
     }
 }
 
+fn choices(spec: &EnumSpec) -> String {
+    spec.values.iter().map(|(name, ..)| *name).collect::<Vec<_>>().join("|")
+}
+
 fn value_name(param: &Param, spelling: &Spelling) -> String {
     let own_name = || param.name.replace('_', "-").to_uppercase();
     match (param.role, param.ty.inner()) {
         (Role::Source | Role::Sink, _) => "FILE".to_owned(),
-        (_, Type::Enum(spec)) => {
-            format!("[{}]", spec().values.iter().map(|(name, ..)| *name).collect::<Vec<_>>().join("|"))
-        }
         _ if !spelling.is_option() => own_name(),
+        (_, Type::Enum(spec)) => format!("[{}]", choices(spec())),
         (_, Type::I32 | Type::I64 | Type::U8 | Type::U16 | Type::U32 | Type::U64) => "INTEGER".to_owned(),
         (_, Type::F32 | Type::F64) => "NUMBER".to_owned(),
         (_, Type::Duration) => "TIME".to_owned(),

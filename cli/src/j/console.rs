@@ -172,7 +172,7 @@ async fn send_only(io: Io, mut input: impl AsyncRead + Unpin) -> jumpstarter_cor
         while reader.recv().await?.is_some() {}
         Ok::<_, Error>(())
     };
-    let send = async {
+    let everything = async {
         let mut buffer = bytes::BytesMut::new();
         loop {
             buffer.reserve(BUFFER);
@@ -184,7 +184,7 @@ async fn send_only(io: Io, mut input: impl AsyncRead + Unpin) -> jumpstarter_cor
     };
     tokio::pin!(discard);
     tokio::select! {
-        sent = send => sent?,
+        sent = everything => sent?,
         ended = &mut discard => return ended.and(Err(Error::disconnected("the device ended the connection before everything was sent"))),
     }
     match tokio::time::timeout(LINGER, discard).await {

@@ -21,7 +21,6 @@ use std::ffi::OsString;
 
 use clap::Command;
 use jumpstarter_client::Connection;
-use jumpstarter_core::ErrorKind;
 
 use crate::{
     Program, complete, files, help, logging,
@@ -78,10 +77,7 @@ async fn work(program: &Program, request: Option<complete::Request>, words: Vec<
         Ok(device) => device,
         // Somebody is typing: this is no place for an error.
         Err(_) if completing => return Ok(0),
-        Err(error) if error.kind() == ErrorKind::Unauthenticated => {
-            return Err(Stop::failed("Authentication failed: invalid or missing passphrase"));
-        }
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(Stop::of_session(error)),
     };
     let root = tree::root(&device, &program.clients);
     if let Some(request) = request {

@@ -1,0 +1,221 @@
+//! `j`, against the examples.
+
+use crate::support::{J, Place, Running, code, example, run, snapshot, stderr, stdout, told};
+use rustix::process::Signal;
+
+/// Runs lines of `j` one after the other in one shell, and answers everything they said.
+fn session(place: &Place, file: &str, lines: &[&str]) -> String {
+    let script: Vec<_> = lines
+        .iter()
+        .map(|line| {
+            format!("printf '%s\\n' \"$ j {}\"; j {line} 2>&1; echo \"[$?]\"\n", line.replace('"', ""))
+        })
+        .collect();
+    let script = script.concat();
+    let output = run(&mut place.shell(file, &["sh", "-c", &script]));
+    assert_eq!(stderr(&output), "");
+    stdout(&output)
+}
+
+#[test]
+fn every_level_has_its_help() {
+    let place = Place::new();
+    let lines = [
+        "",
+        "--help",
+        "board --help",
+        "board power --help",
+        "board power read --help",
+        "board storage flash -h",
+        "board console expect --help",
+        "board led wait-for-edge --help",
+    ];
+    snapshot("j_help", &session(&place, "board.yaml", &lines));
+}
+
+#[test]
+fn descriptions_of_the_file_are_the_help_texts() {
+    let place = Place::new();
+    snapshot(
+        "j_descriptions",
+        &session(&place, "power.yaml", &["--help", "bench --help", "bench main --help"]),
+    );
+}
+
+#[test]
+fn mistakes_name_what_is_there() {
+    let place = Place::new();
+    let lines = [
+        "nosuch",
+        "pwoer on",
+        "bench",
+        "power nosuch",
+        "power cycle --wait x",
+        "power read -n",
+        "power read -n many",
+        "power read --cuont 1",
+        "power on extra",
+    ];
+    snapshot("j_mistakes", &session(&place, "power.yaml", &lines));
+}
+
+#[test]
+fn values_are_printed_for_people_and_for_programs() {
+    let place = Place::new();
+    let lines = [
+        "power on",
+        "power read",
+        "power read -n 2 -i 0",
+        "power read --output json",
+        "--output json bench main read",
+        "power cycle -w 0s",
+        "power --output json off",
+        "power rescue",
+    ];
+    snapshot("j_values", &session(&place, "power.yaml", &lines));
+}
+
+#[test]
+fn images_are_flashed_and_read_back() {
+    let place = Place::new();
+    let image = example("hello.board");
+    let flash = format!("board storage flash {image}");
+    let packed = place.path().join("packed.gz");
+    let pack = format!("gzip -c {image} > {}", packed.display());
+    assert!(run(place.program("sh").args(["-c", &pack])).status.success());
+    let flash_packed = format!("board storage flash --compression gzip {}", packed.display());
+    let text = session(
+        &place,
+        "board.yaml",
+        &[
+            &flash,
+            "board storage dump first",
+            &flash_packed,
+            "board storage dump second",
+            "board storage dump - > third",
+            "board storage flash nowhere",
+            "board storage flash",
+            "board storage write-local-file first",
+            "board storage flash - < first",
+        ],
+    );
+    let original = std::fs::read(&image).unwrap();
+    for copy in ["first", "second", "third"] {
+        assert_eq!(std::fs::read(place.path().join(copy)).unwrap(), original, "{copy}: {text}");
+    }
+    assert!(text.contains("Error: cannot open nowhere: No such file or directory\n[1]"), "{text}");
+    assert!(text.contains("Error: Missing argument 'FILE'.\n[2]"), "{text}");
+    assert!(
+        text.contains("Error: the medium is connected to the device: switch it to the host first\n[1]"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_console_answers_in_a_pipe_and_in_a_script() {
+    let place = Place::new();
+    let flash = format!("board storage flash {}", example("hello.board"));
+    let text = session(
+        &place,
+        "board.yaml",
+        &[
+            &flash,
+            "board power on",
+            "board console expect -t 20s 'image: ([0-9]+) bytes' 'demo> '",
+            "board console expect -F -s 'echo a+b' 'echo a+b' 'a+b'",
+            "board console pipe --no-output -o x",
+            "board console pipe --append",
+            "board console start-console",
+            "board console expect '('",
+        ],
+    );
+    let size = std::fs::metadata(example("hello.board")).unwrap().len();
+    assert!(text.contains(&format!("\n{size}\ndemo> \n[0]")), "{text}");
+    assert!(text.contains("'--no-output' and '--output' / '-o' exclude each other.\n[2]"), "{text}");
+    assert!(text.contains("'--append' / '-a' needs '--output' / '-o'.\n[2]"), "{text}");
+    assert!(
+        text.contains(
+            "Error: a console needs a terminal; `j board console pipe` takes input from elsewhere\n[1]"
+        ),
+        "{text}"
+    );
+    assert!(text.contains("Invalid value for 'PATTERN'"), "{text}");
+}
+
+#[test]
+fn an_expectation_that_is_not_met_shows_what_was_said() {
+    let place = Place::new();
+    let text =
+        session(&place, "board.yaml", &["board power on", "board console expect --timeout 200ms login:"]);
+    assert!(text.contains("Error: the device did not say"), "{text}");
+    assert!(text.contains("| no bootable image: the medium is blank\n[1]"), "{text}");
+}
+
+#[test]
+fn pitfall_s2_the_end_of_piped_input_does_not_end_the_output() {
+    let place = Place::new();
+    let flash = format!(
+        "j board storage flash {} && j board power on && echo version | j board console pipe",
+        example("hello.board")
+    );
+    let mut running = Running::start(&mut place.shell("board.yaml", &["sh", "-c", &flash]));
+    // The answer to what was typed comes long after the input has ended.
+    while !running.line().starts_with("simulated board ") {}
+    running.signal(Signal::TERM);
+    assert_eq!(code(&running.end()), 143);
+}
+
+#[test]
+fn the_example_flashes_boots_and_checks() {
+    let place = Place::new();
+    let script = example("flash-and-boot.sh");
+    let output = run(&mut place.shell("board.yaml", &[&script]));
+    assert_eq!(code(&output), 0, "{}", told(&output));
+    let digest = stdout(&run(place.program("sha256sum").arg(example("hello.board"))));
+    let digest = digest.split(' ').next().unwrap();
+    assert!(stdout(&output).contains(digest), "{}", told(&output));
+    let broken = place.file("broken.board", "#!board\npanic at once\n");
+    let output = run(place
+        .shell("board.yaml", &["timeout", "60", &script, broken.to_str().unwrap()])
+        .env("TIMEOUT", "1s"));
+    assert_eq!(code(&output), 1, "{}", told(&output));
+    assert!(stderr(&output).contains("FAILED: the board did not reach its prompt"), "{}", told(&output));
+    assert!(stderr(&output).contains("| panic: at once"), "{}", told(&output));
+}
+
+#[test]
+fn j_needs_a_shell_around_it() {
+    let place = Place::new();
+    let output = run(place.program(J).arg("power"));
+    let expected = "exit code: 1\n----- stderr -----\nError: the j command must be used inside a jmp shell: JUMPSTARTER_HOST not set\n";
+    assert_eq!(told(&output), expected);
+    assert_eq!(code(&run(place.program(J).arg("--help"))), 0);
+    assert_eq!(code(&run(&mut place.program(J))), 0);
+    let output =
+        run(place.program(J).args(["power", "on"]).env("JUMPSTARTER_HOST", place.path().join("absent")));
+    assert_eq!(code(&output), 1);
+    assert!(
+        stderr(&output).starts_with("Error: ") && stderr(&output).contains("absent"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
+}
+
+#[test]
+fn j_ends_at_the_first_signal() {
+    let place = Place::new();
+    let mut running = Running::start(&mut place.shell("power.yaml", &["sh", "-c", "exec j power read -n 0"]));
+    running.line();
+    running.signal(Signal::TERM);
+    assert_eq!(code(&running.end()), 143);
+}
+
+#[test]
+fn nobody_reading_is_a_quiet_end() {
+    let place = Place::new();
+    let script = "{ j power read -n 0 -i 0; echo $? >&2; } | head -n 1";
+    let output = run(&mut place.shell("power.yaml", &["sh", "-c", script]));
+    assert_eq!(stdout(&output), "voltage=0.0 V  current=0.0 A  apparent_power=0.0 VA\n");
+    assert_eq!(stderr(&output), "141\n");
+}

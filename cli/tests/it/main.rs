@@ -1,0 +1,21 @@
+//! The commands as people start them: the built programs, real processes, real terminals.
+//!
+//! | Module | What is shown |
+//! |---|---|
+//! | `support` | starting programs in an environment that is the same everywhere |
+//! | `usage` | help, mistakes, exit codes |
+//! | `shell` | the command that a shell runs: its environment, its exit code, its end |
+//! | `devices` | `j` |
+//! | `listener` | `jmp run` and shells that connect to it |
+//! | `terminal` | consoles and prompts in a pseudo-terminal |
+//! | `completion` | what scripts ask, what they get |
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod completion;
+mod devices;
+mod listener;
+mod shell;
+mod support;
+mod terminal;
+mod usage;
