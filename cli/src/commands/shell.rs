@@ -6,7 +6,7 @@ use clap::{Arg, ArgMatches, Command, ValueHint};
 use jumpstarter_client::{
     Connection, Credentials, Device, Endpoint, ExporterStatus, LogLine, Options, Security,
 };
-use jumpstarter_core::{Error, ErrorKind, config::Problems, log::Severity};
+use jumpstarter_core::{ErrorKind, config::Problems, log::Severity};
 use jumpstarter_exporter::{local::Local, plan};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;

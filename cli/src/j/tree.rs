@@ -272,3 +272,77 @@ impl Word for Item {
         if self.root { 0 } else { crate::report::USAGE }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jumpstarter_client::{Connection, Endpoint, Options};
+    use jumpstarter_exporter::{Registry, local::Local, plan};
+
+    use super::*;
+
+    fn names(item: &Item) -> Vec<&str> {
+        item.words().unwrap_or_default().iter().map(Item::name).collect()
+    }
+
+    fn word<'a>(item: &'a Item, name: &str) -> &'a Item {
+        item.words().unwrap_or_default().iter().find(|word| word.name() == name).expect(name)
+    }
+
+    async fn session(text: &str) -> (Local, Device) {
+        let registry = Registry::new(&[crate::DRIVERS]);
+        let text = format!("apiVersion: jumpstarter.dev/v1alpha1\nkind: ExporterConfig\n{text}");
+        let local =
+            Local::start(plan::check("test.yaml", &text, &registry, |_| None).unwrap()).await.unwrap();
+        let endpoint = Endpoint::Unix(local.socket().to_owned());
+        let device = Connection::open(&endpoint, &Options::default()).await.unwrap().device().await.unwrap();
+        (local, device)
+    }
+
+    #[cfg(all(feature = "power", feature = "board"))]
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_interface_that_this_program_was_not_compiled_with_has_commands_all_the_same() {
+        let (local, device) =
+            session("export: {power: {type: mock-power}, board: {type: simulated-board}}").await;
+        // No clients at all: what is here, the exporter has described.
+        let root = root(&device, &[]);
+        assert_eq!(names(&root), ["power", "board"]);
+        assert_eq!(names(word(&root, "power")), ["on", "off", "read", "rescue"]);
+        assert_eq!(word(word(&root, "power"), "on").about(), "Switch the supply on.");
+        let lamp = word(word(&root, "board"), "led");
+        let edge = word(lamp, "wait-for-edge").arguments();
+        let shown: Vec<_> = edge.get_arguments().map(|arg| crate::help::quoted(arg)).collect();
+        assert_eq!(
+            shown,
+            ["'EDGE-TYPE'", "'--timeout'", "'--print-as'", "'--log-level'"]
+                .map(|name| name.replace("print-as", "output"))
+        );
+        // The call itself goes by name.
+        device.find("power").unwrap().call_values("on", Vec::new()).await.unwrap();
+        assert!(local.stop().await.is_empty());
+    }
+
+    #[cfg(feature = "network")]
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_a_driver_announces_counts_and_not_what_its_class_could_do() {
+        let tcp = "export: {echo: {type: echo-network}, tcp: {type: tcp-network, config: {host: localhost, port: 1}}}";
+        let (local, device) = session(tcp).await;
+        let root = root(&device, crate::CLIENTS);
+        assert_eq!(names(word(&root, "echo")), ["forward-tcp", "forward-unix"]);
+        assert_eq!(names(word(&root, "tcp")), ["address", "forward-tcp", "forward-unix"]);
+        assert!(local.stop().await.is_empty());
+    }
+
+    #[cfg(feature = "composite")]
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_device_without_commands_is_not_listed_and_says_why() {
+        let (local, device) = session("export: {empty: {type: composite}, group: {children: {}}}").await;
+        let root = root(&device, crate::CLIENTS);
+        assert!(names(&root).is_empty());
+        assert_eq!(
+            root.refused("empty").as_deref(),
+            Some("Device 'empty' has no commands: it has no devices.")
+        );
+        assert_eq!(root.refused("other"), None);
+        assert!(local.stop().await.is_empty());
+    }
+}
