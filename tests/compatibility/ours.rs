@@ -1,11 +1,15 @@
 //! Recordings replayed against our exporter: only what [`wanted`](crate::wanted) names may differ.
 
+use std::sync::Arc;
+
+use futures::FutureExt;
 use jumpstarter_tests::bindings::Bindings;
 use jumpstarter_tests::compare::Texts;
-use jumpstarter_tests::exporter::{config, report};
-use jumpstarter_tests::helpers::Helper;
-use jumpstarter_tests::ours;
-use jumpstarter_tests::recording::Recording;
+use jumpstarter_tests::exporter::{config, report, until_ready};
+use jumpstarter_tests::helpers::{Helper, free_address};
+use jumpstarter_tests::ours::{self, Standing};
+use jumpstarter_tests::programs;
+use jumpstarter_tests::recording::{Recording, Side};
 use jumpstarter_tests::replay::Replay;
 use jumpstarter_tests::report::compare;
 
@@ -88,4 +92,62 @@ async fn our_reports_are_the_recorded_ones() {
         assert!(differences.is_empty(), "{name}: {differences:#?}");
         exporter.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_succeed_in_every_status_of_ours() {
+    let text = config("reports/mock_power.yaml", &[]).expect("a configuration");
+    let exporter = ours::bare(&text).await;
+    let recording = Recording::load("raw_not_ready").expect("a recording");
+    let mut statuses =
+        ["AVAILABLE", "BEFORE_LEASE_HOOK_FAILED", "OFFLINE", "BEFORE_LEASE_HOOK", "LEASE_READY"].into_iter();
+    let mut replay = prepared("raw_not_ready");
+    for stream in recording.connections[0].streams.iter().filter(|stream| stream.rpc() == "GetStatus") {
+        let first = stream.events.iter().find(|event| event.from == Side::Client).expect("a request");
+        replay = replay.before(first.seq, exporter.set_status(statuses.next().expect("a status per call")));
+    }
+    assert_eq!(statuses.next(), None);
+    replay.run(&exporter.address).await.unwrap_or_else(|differences| panic!("{differences}"));
+    exporter.stop().await;
+}
+
+/// A standalone exporter of ours, as in the recordings whose names start with `tcp`.
+async fn standalone(name: &str, passphrase: Option<&str>) -> (Standing, Replay) {
+    let recording = Recording::load(name).expect("a recording");
+    let address = free_address().await.expect("an address");
+    let text = ours::without_absent(&config(&recording.exporter_config, &[]).expect("a configuration"));
+    // Only hooks need a `j`.
+    let tools = text.contains("hooks:").then(programs::jmp).and_then(|jmp| Some(jmp.parent()?.to_owned()));
+    let exporter = ours::standalone(&text, &address, passphrase, tools).await;
+    until_ready(&exporter.address, passphrase).await;
+    let replay = prepared(name).replacing("127.0.0.1:18090", &address).replacing("127.0.0.1:18091", &address);
+    (exporter, replay)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shells_on_a_standalone_exporter_replay_against_ours() {
+    for (name, passphrase) in
+        [("tcp_shell", None), ("tcp_passphrase", Some("open sesame")), ("tcp_hooks", None)]
+    {
+        let (exporter, replay) = standalone(name, passphrase).await;
+        replay.together(&[0, 1]).run(&exporter.address).await.unwrap_or_else(|d| panic!("{d}"));
+        exporter.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_session_replays_against_ours() {
+    let (exporter, replay) = standalone("tcp_end_session", None).await;
+    let address = exporter.address.clone();
+    // The recorded client waited as well, for a status that ours leaves again.
+    let ready_again = Arc::new(move || {
+        let address = address.clone();
+        async move {
+            until_ready(&address, None).await;
+            Ok(())
+        }
+        .boxed()
+    });
+    replay.before(53, ready_again).run(&exporter.address).await.unwrap_or_else(|d| panic!("{d}"));
+    exporter.stop().await;
 }

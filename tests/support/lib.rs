@@ -11,6 +11,7 @@
 //! | [`exporter`] | exporters as processes, its and ours |
 //! | [`drivers`] | drivers that the recordings need and that are not shipped |
 //! | [`ours`] | our exporter inside of the test |
+//! | [`programs`] | our own `jmp` and `j` |
 //! | [`client`] | its clients: commands, scripts, and recorded scenarios repeated |
 //! | [`helpers`] | servers that recorded scenarios talk to on the side |
 
@@ -25,6 +26,7 @@ pub mod helpers;
 pub mod http2;
 pub mod message;
 pub mod ours;
+pub mod programs;
 pub mod python;
 pub mod recording;
 pub mod replay;

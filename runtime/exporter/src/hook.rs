@@ -35,6 +35,14 @@ impl Moment {
         }
     }
 
+    /// As the log writes it.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Before => "before-lease",
+            Self::After => "after-lease",
+        }
+    }
+
     fn source(self) -> LogSource {
         match self {
             Self::Before => LogSource::BeforeLeaseHook,

@@ -13,7 +13,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use jumpstarter_core::{
     Context as _, Error, Result,
     config::{Hook, Hooks},
-    log::LogSink,
+    log::{LogSink, Severity},
 };
 use jumpstarter_protocol::v1::ExporterStatus;
 use jumpstarter_session::{Access, LogBuffer, Session, SessionService};
@@ -100,6 +100,9 @@ impl Standalone {
         let _ = ended.set(Arc::downgrade(&session));
         match Self::serve(&session, listener, &options).await {
             Ok((public, hooks_only, directory, socket, address)) => {
+                // The first line that any reader gets: it tells the log of one exporter from that of another.
+                let places = format!("Session server started on {address} and unix://{}", socket.display());
+                session.logs().system(Severity::Info, places);
                 let around = Surroundings { socket, lease: LEASE.to_owned(), client: String::new(), tools: options.tools };
                 let after_lease = hooks.after_lease.is_some();
                 Ok(Self { session, public, hooks_only, directory, address, hooks, around, after_lease })
@@ -205,8 +208,13 @@ impl Standalone {
             ),
         };
         status.report(running, message);
-        let log: Arc<dyn LogSink> = self.session.logs().clone();
+        let logs = self.session.logs();
+        let log: Arc<dyn LogSink> = logs.clone();
+        logs.system(Severity::Info, format!("Executing {} hook for lease {}", moment.label(), self.around.lease));
         let result = hook::run(hook, moment, &self.around, &log).await;
+        if result.is_ok() {
+            logs.system(Severity::Info, format!("{} hook completed successfully", moment.name()));
+        }
         let (verdict, message) = hook::outcome(moment, &result, hook.on_failure);
         status.report(if verdict == Verdict::Proceed { good } else { bad }, message);
         verdict

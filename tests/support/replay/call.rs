@@ -1,6 +1,6 @@
 //! What recorded calls are, in words and in parts.
 
-use crate::bindings::{canonical, uuids};
+use crate::bindings::{Bindings, canonical, uuids};
 use crate::compare::Seen;
 use crate::message::{Direction, Tree};
 use crate::recording::{Event, Stream, What};
@@ -41,7 +41,7 @@ pub(super) fn ends_data(stream: &Stream, event: &Event) -> bool {
 
 /// Whether two log lines say the same, apart from the prefix that upstream adds when the logger changes and the UUID
 /// that it leaves empty.
-pub(super) fn same_line(recorded: &Tree, live: &Tree) -> bool {
+pub(super) fn same_line(recorded: &Tree, live: &Tree, bindings: &mut Bindings) -> bool {
     let text = |tree: &Tree, key: &str| tree.get(key).and_then(Tree::as_text).unwrap_or_default().to_owned();
     let message = text(recorded, "message");
     let bare = message
@@ -49,6 +49,6 @@ pub(super) fn same_line(recorded: &Tree, live: &Tree) -> bool {
         .and_then(|rest| rest.split_once("] "))
         .map_or(message.as_str(), |(_, rest)| rest);
     let live_message = text(live, "message");
-    (live_message == message || live_message == bare)
+    (bindings.same(&message, &live_message) || bindings.same(bare, &live_message))
         && ["severity", "source"].iter().all(|key| text(recorded, key) == text(live, key))
 }

@@ -266,6 +266,12 @@ impl Live<'_> {
     async fn excuse(&mut self, stream: &Stream, event: &Event, recorded: &Seen, live: &Seen) -> Excuse {
         let run = self.run;
         let seq_of_event = event.seq;
+        let same_log_line = match (recorded, live) {
+            (Seen::Message(recorded), Seen::Message(live)) if stream.rpc() == "LogStream" => {
+                same_line(recorded, live, &mut *run.bindings.lock().await)
+            }
+            _ => false,
+        };
         let fits = |what: &Deviation| match (what, recorded, live) {
             (Deviation::Status { seq, code }, Seen::Trailers { .. }, Seen::Trailers { code: live, .. })
                 if *seq == seq_of_event && code == live =>
@@ -304,10 +310,8 @@ impl Live<'_> {
             {
                 Some(Excuse::Enough)
             }
-            (Deviation::LogLines, Seen::Message(recorded), Seen::Message(live))
-                if stream.rpc() == "LogStream" =>
-            {
-                Some(if same_line(recorded, live) { Excuse::Enough } else { Excuse::Next })
+            (Deviation::LogLines, Seen::Message(_), Seen::Message(_)) if stream.rpc() == "LogStream" => {
+                Some(if same_log_line { Excuse::Enough } else { Excuse::Next })
             }
             _ => None,
         };
