@@ -28,7 +28,7 @@ const MARK: char = '\u{1e}';
 pub(crate) const PORT: &str = "8082";
 
 /// What surrounds the commands of a page.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Surroundings {
     /// Where they run.
     pub(crate) folder: PathBuf,
@@ -38,7 +38,6 @@ pub(crate) struct Surroundings {
     pub(crate) fallback: Vec<PathBuf>,
     /// Blocks that need any of these are left out.
     pub(crate) absent: Vec<&'static str>,
-    pub(crate) variables: Vec<(&'static str, String)>,
     /// Shells that the page does not open itself: name and command.
     pub(crate) opened: &'static [(&'static str, &'static str)],
 }
@@ -266,7 +265,6 @@ async fn shell(opening: Option<&str>, script: &str, around: &Surroundings, place
         .env("COLUMNS", "100")
         .env("CARGO_TARGET_DIR", target())
         .env("CARGO_NET_OFFLINE", "true")
-        .envs(around.variables.iter().map(|(name, value)| (*name, value)))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

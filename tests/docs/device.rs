@@ -1,6 +1,6 @@
 //! `docs/using-a-device.md`.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use jumpstarter_tests::python::python;
 
@@ -21,16 +21,21 @@ async fn every_command_of_the_page_does_what_the_page_says() {
     fs::write(folder.join("cert.pem"), cert.pem()).expect("a writable folder");
     fs::write(folder.join("key.pem"), signing_key.serialize_pem()).expect("a writable folder");
     let python = python();
-    let bin =
-        python.as_ref().and_then(|python| python.program("python").parent().map(std::path::Path::to_owned));
+    let mut programs = vec![programs()];
+    if let Some(python) = &python {
+        // What is `python` for somebody who has activated the environment with the existing client, and nothing else of it.
+        let active = folder.join("active");
+        fs::create_dir_all(&active).expect("a writable folder");
+        let wrapper = format!("#!/bin/sh\nexec '{}' \"$@\"\n", python.program("python").display());
+        fs::write(active.join("python"), wrapper).expect("a writable folder");
+        fs::set_permissions(active.join("python"), fs::Permissions::from_mode(0o755)).expect("a program");
+        programs.push(active);
+    }
     let around = Surroundings {
         folder,
-        programs: vec![programs()],
-        fallback: bin.iter().cloned().collect(),
+        programs,
         absent: if python.is_some() { vec![] } else { vec!["python"] },
-        // What users set who have these programs in a virtual environment.
-        variables: bin.map(|bin| ("PYTHON", bin.join("python").display().to_string())).into_iter().collect(),
-        opened: &[],
+        ..Surroundings::default()
     };
     console::run(&page, &around).await;
 }

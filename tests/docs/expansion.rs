@@ -4,7 +4,7 @@ use proc_macro2::{Spacing, TokenStream, TokenTree};
 use quote::ToTokens as _;
 use syn::{Attribute, Item, Meta};
 
-use crate::page::{Page, scratch};
+use crate::page::{Page, scratch, updating};
 
 const PAGE: &str = "docs/expansion.md";
 
@@ -45,8 +45,7 @@ fn expand(source: &str) -> String {
     jumpstarter_codegen::pretty::file(&shortened(out))
 }
 
-/// `::jumpstarter::__private` is `rt` on the page, `::core` is not written, and neither are attributes that only silence
-/// lints.
+/// `::jumpstarter::__private` is `rt` on the page.
 fn shortened(tokens: TokenStream) -> TokenStream {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     let mut out = TokenStream::new();
@@ -80,6 +79,25 @@ fn lines(text: &str) -> Vec<&str> {
     text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect()
 }
 
+/// The expansion in the pieces that the page shows: each begins with the same two lines as before.
+fn pieces(page: &Page, expanded: &str) -> Option<Vec<(usize, String)>> {
+    let shown = || page.blocks.iter().enumerate().filter(|(_, block)| block.has("printed"));
+    let mut starts = Vec::new();
+    let mut from = 0;
+    for (_, block) in shown() {
+        let head: Vec<_> = block.text.lines().take(2).collect();
+        let start = from + expanded[from..].find(&head.join("\n"))?;
+        starts.push(start);
+        from = start + 1;
+    }
+    if starts.first() != Some(&0) {
+        return None;
+    }
+    let ends = starts.iter().skip(1).copied().chain([expanded.len()]);
+    let texts = starts.iter().zip(ends).map(|(start, end)| format!("{}\n", expanded[*start..end].trim_end()));
+    Some(shown().map(|(at, _)| at).zip(texts).collect())
+}
+
 #[test]
 fn the_page_shows_what_the_macros_print() {
     let page = Page::read(PAGE);
@@ -88,15 +106,19 @@ fn the_page_shows_what_the_macros_print() {
     let shown: String =
         page.of(&["rust"]).filter(|block| block.has("printed")).map(|block| block.text.as_str()).collect();
     let (expanded_lines, shown_lines) = (lines(&expanded), lines(&shown));
-    if expanded_lines != shown_lines {
-        let file = scratch("expansion.rs");
-        std::fs::create_dir_all(file.parent().expect("a folder")).expect("a writable target directory");
-        std::fs::write(&file, &expanded).expect("a writable target directory");
-        let first = expanded_lines.iter().zip(&shown_lines).find(|(expanded, shown)| expanded != shown);
-        panic!(
-            "{PAGE} does not show what the macros print; the first difference is {first:#?}.\n\
-             All of it is in {}; copy it to the page, piece by piece.",
-            file.display()
-        );
+    if expanded_lines == shown_lines {
+        return;
     }
+    let file = scratch("expansion.rs");
+    std::fs::create_dir_all(file.parent().expect("a folder")).expect("a writable target directory");
+    std::fs::write(&file, &expanded).expect("a writable target directory");
+    if let Some(pieces) = pieces(&page, &expanded).filter(|_| updating()) {
+        page.rewrite(pieces);
+    }
+    let first = expanded_lines.iter().zip(&shown_lines).find(|(expanded, shown)| expanded != shown);
+    panic!(
+        "{PAGE} does not show what the macros print; the first difference is {first:#?}.\n\
+         JUMPSTARTER_UPDATE_DOCS=1 writes it to the page, if its pieces still begin as they did. All of it is in {}.",
+        file.display()
+    );
 }

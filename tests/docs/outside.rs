@@ -91,7 +91,11 @@ pub(crate) fn built() -> PathBuf {
                 }
             }
             let said = cargo(&folder, &["build", "--quiet", "--workspace", "--all-targets"]);
-            assert!(!said.contains("-->"), "what is on the pages has to be free of warnings:\n{said}");
+            // Warnings about our own crates are somebody else's business, and have absolute paths.
+            let ours = |line: &str| {
+                members.iter().any(|name| line.trim_start().starts_with(&format!("--> {name}/")))
+            };
+            assert!(!said.lines().any(ours), "what is on the pages has to be free of warnings:\n{said}");
             folder
         })
         .clone()
@@ -102,11 +106,9 @@ fn surroundings(name: &str, opened: &'static [(&'static str, &'static str)]) -> 
     Surroundings {
         folder: built().join(name),
         // Without our own `j` in `PATH`, the program of the page puts itself there.
-        programs: vec![],
         fallback: cargo.into_iter().chain([only("cage")]).collect(),
-        absent: vec![],
-        variables: vec![],
         opened,
+        ..Surroundings::default()
     }
 }
 
