@@ -130,3 +130,12 @@ fn exporters_are_found_by_alias_and_missing_files_are_named() {
         "exit code: 1\n----- stderr -----\nError: cannot read nowhere.yaml: no such file or directory\n"
     );
 }
+
+#[test]
+fn a_check_can_open_the_devices_as_well() {
+    let place = Place::new();
+    let output = run(&mut place.jmp(&["config", "exporter", "check", "--open", &example("board.yaml")]));
+    assert_eq!(code(&output), 0, "{}", told(&output));
+    assert!(stdout(&output).ends_with("board.yaml: ok\n"), "{}", told(&output));
+    assert_eq!(place.leftovers(), [] as [std::path::PathBuf; 0]);
+}
