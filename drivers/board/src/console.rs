@@ -77,7 +77,7 @@ impl Console {
         let (before, mut output) = {
             // Taken together, so that no line is missing or doubled between the two.
             let state = self.state();
-            (Bytes::from_iter(state.scrollback.iter().copied()), state.output.subscribe())
+            (state.scrollback.iter().copied().collect::<Bytes>(), state.output.subscribe())
         };
         // Told when the caller is gone; a caller that only finished its input keeps its output.
         let gone = std::sync::Arc::new(tokio::sync::Notify::new());

@@ -51,14 +51,16 @@ pub enum Step {
 impl Image {
     /// Reads an image, or says why it is none.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let text = std::str::from_utf8(bytes).map_err(|_| format!("it is not text that begins with {MAGIC}"))?;
+        let text =
+            std::str::from_utf8(bytes).map_err(|_| format!("it is not text that begins with {MAGIC}"))?;
         let mut lines = text.lines().enumerate();
         if lines.next().map(|(_, line)| line.trim_end()) != Some(MAGIC) {
             return Err(format!("its first line is not {MAGIC}"));
         }
         let lines = lines.map(|(index, line)| (index + 1, line.trim()));
         let steps = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-        let steps = steps.map(|(number, line)| Step::parse(line).map_err(|reason| format!("line {number}: {reason}")));
+        let steps = steps
+            .map(|(number, line)| Step::parse(line).map_err(|reason| format!("line {number}: {reason}")));
         Ok(Self { steps: steps.collect::<Result<_, _>>()? })
     }
 }
@@ -69,7 +71,9 @@ impl Step {
         let rest = rest.trim();
         match verb {
             "print" => Ok(Self::Print(rest.to_owned())),
-            "delay" => rest.parse::<Delay>().map(|delay| Self::Delay(delay.get())).map_err(|error| error.to_string()),
+            "delay" => {
+                rest.parse::<Delay>().map(|delay| Self::Delay(delay.get())).map_err(|error| error.to_string())
+            }
             "prompt" if rest.is_empty() => Err("a prompt needs a name: `prompt NAME`".to_owned()),
             "prompt" => Ok(Self::Prompt(rest.to_owned())),
             "panic" => Ok(Self::Panic(rest.to_owned())),
@@ -84,7 +88,8 @@ mod tests {
 
     #[test]
     fn an_image_is_its_steps() {
-        let image = Image::parse(b"#!board\n# comment\n\nprint Hello  there\ndelay 20ms\nprompt demo\n").unwrap();
+        let image =
+            Image::parse(b"#!board\n# comment\n\nprint Hello  there\ndelay 20ms\nprompt demo\n").unwrap();
         let steps = [
             Step::Print("Hello  there".into()),
             Step::Delay(Duration::from_millis(20)),
@@ -101,7 +106,11 @@ mod tests {
             Image::parse(b"#!board\njump 3").unwrap_err(),
             "line 2: unknown step `jump`; known: print, delay, prompt, panic"
         );
-        assert!(Image::parse(b"#!board\ndelay soon").unwrap_err().starts_with("line 2: expected a length of time"));
+        assert!(
+            Image::parse(b"#!board\ndelay soon")
+                .unwrap_err()
+                .starts_with("line 2: expected a length of time")
+        );
         assert!(Image::parse(b"#!board\nprompt").unwrap_err().contains("needs a name"));
     }
 }

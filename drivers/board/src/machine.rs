@@ -132,11 +132,7 @@ impl<'a> Prompt<'a> {
                         }
                         self.ask();
                     }
-                    0x7f | 0x08 => {
-                        if self.line.pop().is_some() {
-                            self.board.console.print("\x08 \x08");
-                        }
-                    }
+                    0x7f | 0x08 if self.line.pop().is_some() => self.board.console.print("\x08 \x08"),
                     0x03 => {
                         self.line.clear();
                         self.board.console.print("^C\r\n");

@@ -12,7 +12,7 @@ use jumpstarter::{Context as _, Error, Result, Sink, Source};
 use sha2::{Digest as _, Sha256};
 use tokio::{
     fs,
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncReadExt as _, AsyncWriteExt as _, BufWriter},
     sync::Mutex,
 };
 
@@ -48,12 +48,11 @@ pub(crate) struct Medium {
 impl Medium {
     /// Keeps the image in this file, or in a temporary one.
     pub(crate) fn open(file: Option<&Path>) -> io::Result<Self> {
-        let (image, folder) = match file {
-            Some(file) => (file.to_owned(), None),
-            None => {
-                let folder = tempfile::Builder::new().prefix("jumpstarter-board-").tempdir()?;
-                (folder.path().join("image"), Some(folder))
-            }
+        let (image, folder) = if let Some(file) = file {
+            (file.to_owned(), None)
+        } else {
+            let folder = tempfile::Builder::new().prefix("jumpstarter-board-").tempdir()?;
+            (folder.path().join("image"), Some(folder))
         };
         let mut mark = image.clone().into_os_string();
         mark.push(".incomplete");
@@ -72,7 +71,9 @@ impl Medium {
     pub(crate) async fn write(&self, mut source: Source, mut progress: impl FnMut(u64)) -> Result<u64> {
         let _held = self.for_host().await?;
         fs::write(&self.mark, b"").await.context("marking the medium as incomplete")?;
-        let mut file = fs::File::create(&self.image).await.context("writing the medium")?;
+        let file = fs::File::create(&self.image).await.context("writing the medium")?;
+        // Each write is a trip to another thread: not one for each piece that arrives.
+        let mut file = BufWriter::with_capacity(1024 * 1024, file);
         let mut size = 0;
         while let Some(piece) = source.next().await? {
             file.write_all(&piece).await.context("writing the medium")?;
@@ -80,7 +81,7 @@ impl Medium {
             progress(piece.len() as u64);
         }
         file.flush().await.context("writing the medium")?;
-        file.sync_all().await.context("writing the medium")?;
+        file.get_ref().sync_all().await.context("writing the medium")?;
         source.finish().await?;
         fs::remove_file(&self.mark).await.context("marking the medium as complete")?;
         Ok(size)
@@ -90,7 +91,9 @@ impl Medium {
     pub(crate) async fn read(&self, sink: Sink) -> Result<u64> {
         let _held = self.for_host().await?;
         if fs::try_exists(&self.mark).await.unwrap_or(false) {
-            return Err(Error::device("the image on the medium is incomplete: a transfer was interrupted; flash it again"));
+            return Err(Error::device(
+                "the image on the medium is incomplete: a transfer was interrupted; flash it again",
+            ));
         }
         match fs::File::open(&self.image).await {
             Ok(file) => sink.copy_from(file).await,
@@ -106,8 +109,12 @@ impl Medium {
         let side = self.side.lock().await;
         match *side {
             Side::Host => Ok(side),
-            Side::Dut => Err(Error::device("the medium is connected to the device: switch it to the host first")),
-            Side::Nobody => Err(Error::device("the medium is connected to nobody: switch it to the host first")),
+            Side::Dut => {
+                Err(Error::device("the medium is connected to the device: switch it to the host first"))
+            }
+            Side::Nobody => {
+                Err(Error::device("the medium is connected to nobody: switch it to the host first"))
+            }
         }
     }
 

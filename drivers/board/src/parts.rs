@@ -46,9 +46,10 @@ impl Power for BoardPower {
 
     async fn read(&self) -> Result<Stream<PowerReading>> {
         let lit = *self.0.led.borrow();
-        let reading = match self.0.is_on() {
-            true => PowerReading { voltage: VOLTS, current: if lit { AMPERES.0 } else { AMPERES.1 } },
-            false => PowerReading { voltage: 0.0, current: 0.0 },
+        let reading = if self.0.is_on() {
+            PowerReading { voltage: VOLTS, current: if lit { AMPERES.0 } else { AMPERES.1 } }
+        } else {
+            PowerReading { voltage: 0.0, current: 0.0 }
         };
         Ok(Stream::from_values([reading]))
     }
@@ -132,7 +133,8 @@ impl BoardLed {
     async fn wait_for(&self, lit: bool, limit: Option<f64>) -> Result<()> {
         let mut led = self.0.led.subscribe();
         let reached = async { led.wait_for(|now| *now == lit).await.map(|_| ()).map_err(|_| gone()) };
-        within(limit, if lit { "waiting for the lamp" } else { "waiting for the lamp to go out" }, reached).await
+        within(limit, if lit { "waiting for the lamp" } else { "waiting for the lamp to go out" }, reached)
+            .await
     }
 }
 
@@ -142,8 +144,9 @@ fn gone() -> Error {
 
 async fn within(limit: Option<f64>, what: &str, future: impl Future<Output = Result<()>>) -> Result<()> {
     let Some(seconds) = limit else { return future.await };
-    let limit = Duration::try_from_secs_f64(seconds)
-        .map_err(|_| Error::invalid_argument(format!("argument `timeout`: {seconds} seconds is no length of time")))?;
+    let limit = Duration::try_from_secs_f64(seconds).map_err(|_| {
+        Error::invalid_argument(format!("argument `timeout`: {seconds} seconds is no length of time"))
+    })?;
     match timeout(limit, future).await {
         Ok(result) => result,
         Err(_) => Err(Error::timeout(format!("{what} took longer than {seconds} s"))),

@@ -128,7 +128,7 @@ async fn ready_for(grpc: &mut Grpc<Channel>) -> Result<(), Status> {
 pub(crate) async fn start<T: Send + 'static, A: Send + 'static>(
     call: impl Future<Output = Result<Response<Streaming<T>>, Status>> + Send + 'static,
     kind: Call,
-    convert: fn(T) -> A,
+    convert: impl Fn(T) -> A + Send + Unpin + 'static,
 ) -> Result<Stream<A>> {
     let mut call = Box::pin(call);
     // The first poll hands the request to the connection's task; from then on it is under way without us.
@@ -141,12 +141,14 @@ pub(crate) async fn start<T: Send + 'static, A: Send + 'static>(
 }
 
 /// The answers of a call with many of them.
-struct Answers<F, T, A> {
+struct Answers<F, T, C> {
     state: Answering<F, T>,
     kind: Call,
-    convert: fn(T) -> A,
+    convert: C,
 }
 
+// There is one for each call in progress, and nearly all of them are open.
+#[allow(clippy::large_enum_variant)]
 enum Answering<F, T> {
     /// The response's headers have not come yet.
     Opening(Pin<Box<F>>),
@@ -154,9 +156,10 @@ enum Answering<F, T> {
     Over,
 }
 
-impl<F, T, A> futures::Stream for Answers<F, T, A>
+impl<F, T, A, C> futures::Stream for Answers<F, T, C>
 where
     F: Future<Output = Result<Response<Streaming<T>>, Status>>,
+    C: Fn(T) -> A + Unpin,
 {
     type Item = Result<A>;
 

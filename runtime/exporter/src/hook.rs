@@ -78,13 +78,16 @@ pub fn outcome(moment: Moment, result: &Result<(), Failure>, on_failure: OnFailu
     };
     match (result, on_failure) {
         (Ok(()), _) => (Verdict::Proceed, usual.to_owned()),
-        (Err(failure), OnFailure::Warn) => (Verdict::Proceed, format!("[HOOK_WARNING] {name} hook warning: {failure}")),
+        (Err(failure), OnFailure::Warn) => {
+            (Verdict::Proceed, format!("[HOOK_WARNING] {name} hook warning: {failure}"))
+        }
         (Err(failure), OnFailure::EndLease) => {
             (Verdict::Failed, format!("{name} hook failed (on_failure=endLease): {failure}"))
         }
-        (Err(failure), OnFailure::Exit) => {
-            (Verdict::FailedAndExit, format!("{name} hook failed (on_failure=exit, shutting down): {failure}"))
-        }
+        (Err(failure), OnFailure::Exit) => (
+            Verdict::FailedAndExit,
+            format!("{name} hook failed (on_failure=exit, shutting down): {failure}"),
+        ),
     }
 }
 
@@ -123,7 +126,12 @@ const DRAIN: Duration = Duration::from_secs(2);
 const MAX_LINE: usize = 16 * 1024;
 
 /// Runs a hook to its end. Its lines go to the log as they come.
-pub async fn run(hook: &Hook, moment: Moment, around: &Surroundings, log: &Arc<dyn LogSink>) -> Result<(), Failure> {
+pub async fn run(
+    hook: &Hook,
+    moment: Moment,
+    around: &Surroundings,
+    log: &Arc<dyn LogSink>,
+) -> Result<(), Failure> {
     if hook.script.trim().is_empty() {
         return Ok(());
     }
@@ -158,7 +166,12 @@ fn say(log: &Arc<dyn LogSink>, moment: Moment, severity: Severity, message: Stri
     });
 }
 
-async fn execute(hook: &Hook, moment: Moment, around: &Surroundings, log: &Arc<dyn LogSink>) -> Result<(), Failure> {
+async fn execute(
+    hook: &Hook,
+    moment: Moment,
+    around: &Surroundings,
+    log: &Arc<dyn LogSink>,
+) -> Result<(), Failure> {
     let (mut terminal, side) = pty_process::open().map_err(std::io::Error::other)?;
     let mut command = pty_process::Command::new(interpreter(hook).await);
     command = match script_file(&hook.script).await {
@@ -166,7 +179,8 @@ async fn execute(hook: &Hook, moment: Moment, around: &Surroundings, log: &Arc<d
         None => command.arg("-c").arg(&hook.script),
     };
     // pty-process starts the child as the leader of a session of its own, so its pid is its process group.
-    command = command.env_remove("PS1").env_remove("JMP_MOTD_FILE").envs(environment(around)).kill_on_drop(true);
+    command =
+        command.env_remove("PS1").env_remove("JMP_MOTD_FILE").envs(environment(around)).kill_on_drop(true);
     let mut child = command.spawn(side).map_err(std::io::Error::other)?;
     let group = Group(child.id());
 

@@ -11,14 +11,17 @@
 //! | [`open`] | a plan turned into a tree of open drivers |
 //! | [`hook`] | scripts before and after a lease |
 //! | [`local`] | a session on a private socket, for one person |
+//! | [`memory`] | giving memory back |
 //! | [`standalone`] | a session on a TCP port, with hooks, until it is told to stop |
 //!
 //! This crate has never heard of any driver: it is handed a [`Registry`]. Leases come with the controller.
 
-#![forbid(unsafe_code)]
+// One call of the C library, which has no safe binding.
+#![deny(unsafe_code)]
 
 pub mod hook;
 pub mod local;
+pub mod memory;
 pub mod open;
 pub mod plan;
 pub mod registry;

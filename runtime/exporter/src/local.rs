@@ -14,7 +14,7 @@ use jumpstarter_transport::{
     socket::{self, RuntimeDirectory},
 };
 
-use crate::{Plan, open};
+use crate::{Plan, memory, open};
 
 /// An exporter that only this process and its children reach. No hooks run, every call is allowed.
 pub struct Local {
@@ -30,7 +30,7 @@ impl Local {
         let motd = plan.file.motd.clone().unwrap_or_default();
         let logs = LogBuffer::new();
         let root = open::open(plan, logs.clone()).await?;
-        let session = Session::builder(root).logs(logs).motd(motd).build()?;
+        let session = Session::builder(root).logs(logs).motd(motd).after_bursts(memory::give_back).build()?;
         match serve(&session).await {
             Ok((server, directory, socket)) => Ok(Self { session, server, directory, socket }),
             Err(error) => {

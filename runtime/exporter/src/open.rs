@@ -106,13 +106,17 @@ fn slots(nodes: &[Planned]) -> HashMap<String, Slot> {
         slots.insert(node.names.clone(), watch::Sender::new(None));
         match &node.kind {
             PlannedKind::Driver { children, .. } | PlannedKind::Composite(children) => {
-                children.iter().for_each(|child| add(child, slots));
+                for child in children {
+                    add(child, slots);
+                }
             }
             PlannedKind::Proxy => {}
         }
     }
     let mut slots = HashMap::new();
-    nodes.iter().for_each(|node| add(node, &mut slots));
+    for node in nodes {
+        add(node, &mut slots);
+    }
     slots
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use jumpstarter_core::{
     config::{
-        self, DriverInstance, DriverNode, ExporterFile, Isolation, LogLevel, NodeKind, Problem, Problems, References, Subject,
-        nearest, tree::NODE_KEYS,
+        self, DriverInstance, DriverNode, ExporterFile, Isolation, LogLevel, NodeKind, Problem, Problems,
+        References, Subject, nearest, tree::NODE_KEYS,
     },
     describe::Interface,
     driver::{DriverFactory, Need, Prepared},
@@ -49,7 +49,8 @@ impl Plan {
             Mode::Standalone => "by a standalone exporter",
         };
         let keys = ["endpoint", "token", "tls", "grpcOptions", "failureDetection", "exitOnLeaseEnd"];
-        let keys: Vec<_> = keys.into_iter().filter(|key| written(key)).map(|key| format!("`{key}`")).collect();
+        let keys: Vec<_> =
+            keys.into_iter().filter(|key| written(key)).map(|key| format!("`{key}`")).collect();
         if !keys.is_empty() {
             unused.push(format!("not used {how}: {}", keys.join(", ")));
         }
@@ -165,7 +166,12 @@ impl Checker<'_> {
         let children: Vec<_> = instance.children.values().filter_map(|child| self.node(child)).collect();
         if instance.isolation == Isolation::Process {
             let problem = Problem::error("`isolation: process` is not available in this version");
-            self.problems.push(problem.at(node).path(&node.path).help("leave it out: the driver then runs in the exporter's process"));
+            self.problems.push(
+                problem
+                    .at(node)
+                    .path(&node.path)
+                    .help("leave it out: the driver then runs in the exporter's process"),
+            );
         }
         let Some(factory) = self.registry.get(&instance.driver.value) else {
             self.unknown(node, instance);
@@ -196,9 +202,13 @@ impl Checker<'_> {
 
     fn unknown(&mut self, node: &DriverNode, instance: &DriverInstance) {
         let wanted = instance.driver.value.as_str();
-        let problem = Problem::error(format!("unknown driver type `{wanted}`")).at(instance.driver.span).path(&node.path);
+        let problem = Problem::error(format!("unknown driver type `{wanted}`"))
+            .at(instance.driver.span)
+            .path(&node.path);
         let help = match nearest(wanted, self.registry.names()) {
-            _ if wanted.ends_with(".Proxy") => "write `ref: NAME` without `type` to give a device another name".to_owned(),
+            _ if wanted.ends_with(".Proxy") => {
+                "write `ref: NAME` without `type` to give a device another name".to_owned()
+            }
             Some(near) => format!("did you mean `{near}`?"),
             None => {
                 let mut known: Vec<_> = self.registry.iter().map(|driver| driver.spec().type_name).collect();
@@ -210,20 +220,30 @@ impl Checker<'_> {
     }
 
     /// Children that are missing, superfluous, or of the wrong kind.
-    fn children(&mut self, node: &DriverNode, instance: &DriverInstance, factory: &'static dyn DriverFactory) {
+    fn children(
+        &mut self,
+        node: &DriverNode,
+        instance: &DriverInstance,
+        factory: &'static dyn DriverFactory,
+    ) {
         let type_name = factory.spec().type_name;
         let specs = factory.children();
         let open_ended = specs.iter().any(|spec| spec.need == Need::Rest);
         for spec in specs {
-            let given = std::iter::once(&spec.name).chain(spec.also).find_map(|name| instance.children.get(*name));
+            let given =
+                std::iter::once(&spec.name).chain(spec.also).find_map(|name| instance.children.get(*name));
             match (spec.need, given) {
                 (Need::Required, None) => {
-                    let problem = Problem::error(format!("driver `{type_name}` needs a child `{}`", spec.name));
+                    let problem =
+                        Problem::error(format!("driver `{type_name}` needs a child `{}`", spec.name));
                     let help = spec.interface.map_or_else(String::new, |interface| self.providers(interface));
                     self.problems.push(problem.at(instance.driver.span).path(&node.path).help(help));
                 }
                 (Need::Made, Some(child)) => {
-                    let problem = Problem::error(format!("driver `{type_name}` makes its child `{}` itself", spec.name));
+                    let problem = Problem::error(format!(
+                        "driver `{type_name}` makes its child `{}` itself",
+                        spec.name
+                    ));
                     self.problems.push(problem.at(child).path(&child.path).help("remove it from the file"));
                 }
                 (_, Some(child)) => {
@@ -239,7 +259,8 @@ impl Checker<'_> {
         }
         let named = |name: &str| specs.iter().any(|spec| spec.name == name || spec.also.contains(&name));
         for child in instance.children.values().filter(|child| !named(&child.name)) {
-            let known: Vec<_> = specs.iter().filter(|spec| spec.need != Need::Made).map(|spec| spec.name).collect();
+            let known: Vec<_> =
+                specs.iter().filter(|spec| spec.need != Need::Made).map(|spec| spec.name).collect();
             let problem = Problem::error(format!("driver `{type_name}` takes no child `{}`", child.name));
             let help = match (nearest(&child.name, known.iter().copied()), known.is_empty()) {
                 (Some(near), _) => format!("did you mean `{near}`?"),
@@ -260,7 +281,8 @@ impl Checker<'_> {
             [] => "nothing".to_owned(),
             some => some.iter().map(|interface| interface.name).collect::<Vec<_>>().join(", "),
         };
-        let problem = Problem::error(format!("child `{name}` of driver `{parent}` must provide {}", wanted.name));
+        let problem =
+            Problem::error(format!("child `{name}` of driver `{parent}` must provide {}", wanted.name));
         let place = match &child.kind {
             NodeKind::Driver(instance) => instance.driver.span,
             NodeKind::Proxy { target } => target.span,
@@ -274,9 +296,13 @@ impl Checker<'_> {
     /// What a child provides, references followed; `None` when that is unknown (and reported elsewhere).
     fn provided_by(&self, node: &DriverNode, hops: usize) -> Option<Vec<&'static Interface>> {
         match &node.kind {
-            NodeKind::Driver(instance) => Some(self.registry.get(&instance.driver.value)?.spec().provides.to_vec()),
+            NodeKind::Driver(instance) => {
+                Some(self.registry.get(&instance.driver.value)?.spec().provides.to_vec())
+            }
             NodeKind::Composite { .. } => Some(Vec::new()),
-            NodeKind::Proxy { target } if hops < 64 => self.provided_by(self.file.node(&target.value)?, hops + 1),
+            NodeKind::Proxy { target } if hops < 64 => {
+                self.provided_by(self.file.node(&target.value)?, hops + 1)
+            }
             _ => None,
         }
     }

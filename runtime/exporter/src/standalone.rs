@@ -80,6 +80,7 @@ impl Standalone {
         let session = Session::builder(root)
             .logs(logs)
             .motd(motd)
+            .after_bursts(memory::give_back)
             .on_end_session(move || {
                 let Some(session) = board.get().and_then(std::sync::Weak::upgrade) else { return false };
                 let status = session.status();
@@ -103,7 +104,12 @@ impl Standalone {
                 // The first line that any reader gets: it tells the log of one exporter from that of another.
                 let places = format!("Session server started on {address} and unix://{}", socket.display());
                 session.logs().system(Severity::Info, places);
-                let around = Surroundings { socket, lease: LEASE.to_owned(), client: String::new(), tools: options.tools };
+                let around = Surroundings {
+                    socket,
+                    lease: LEASE.to_owned(),
+                    client: String::new(),
+                    tools: options.tools,
+                };
                 let after_lease = hooks.after_lease.is_some();
                 Ok(Self { session, public, hooks_only, directory, address, hooks, around, after_lease })
             }
@@ -128,8 +134,10 @@ impl Standalone {
         let public = Server::new(session.service(access));
         // Hooks need no passphrase: only this user's processes reach their socket.
         let hooks_only = Server::new(session.service(Access::open()));
-        let directory = RuntimeDirectory::create().context("creating a private directory for the hook socket")?;
-        let (hook_listener, socket) = directory.listen(socket::HOOK).context("listening on the hook socket")?;
+        let directory =
+            RuntimeDirectory::create().context("creating a private directory for the hook socket")?;
+        let (hook_listener, socket) =
+            directory.listen(socket::HOOK).context("listening on the hook socket")?;
         public.listen_tcp(listener, options.identity.clone());
         hooks_only.listen_unix(hook_listener);
         Ok((public, hooks_only, directory, socket, address))
@@ -210,7 +218,10 @@ impl Standalone {
         status.report(running, message);
         let logs = self.session.logs();
         let log: Arc<dyn LogSink> = logs.clone();
-        logs.system(Severity::Info, format!("Executing {} hook for lease {}", moment.label(), self.around.lease));
+        logs.system(
+            Severity::Info,
+            format!("Executing {} hook for lease {}", moment.label(), self.around.lease),
+        );
         let result = hook::run(hook, moment, &self.around, &log).await;
         if result.is_ok() {
             logs.system(Severity::Info, format!("{} hook completed successfully", moment.name()));
@@ -245,7 +256,9 @@ pub async fn listen(place: &str) -> Result<TcpListener> {
     };
     let port = place.rsplit_once(':').map_or("", |(_, port)| port);
     if port.parse::<u16>().is_err() {
-        return Err(Error::usage(format!("`{place}` is no place to listen: write [HOST:]PORT, for example 0.0.0.0:8082")));
+        return Err(Error::usage(format!(
+            "`{place}` is no place to listen: write [HOST:]PORT, for example 0.0.0.0:8082"
+        )));
     }
     TcpListener::bind(&place).await.context(format_args!("listening on {place}"))
 }

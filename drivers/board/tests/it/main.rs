@@ -106,7 +106,10 @@ async fn pitfall_s1_a_cut_flash_marks_the_image_and_fails_at_both_ends() -> Resu
     let half = futures::stream::iter([Ok(Bytes::from_static(b"#!board\nprint Half"))]);
     let pieces = futures::StreamExt::chain(half, futures::stream::once(cut));
     let error = storage.flash(Source::new(pieces), None).await.expect_err("a cut upload");
-    assert!(matches!(error.kind(), ErrorKind::Disconnected | ErrorKind::Truncated | ErrorKind::Device), "{error:?}");
+    assert!(
+        matches!(error.kind(), ErrorKind::Disconnected | ErrorKind::Truncated | ErrorKind::Device),
+        "{error:?}"
+    );
     let mut console = console(&bench).await;
     power(&bench).on().await?;
     console.expect("broken image: writing was interrupted").await?;

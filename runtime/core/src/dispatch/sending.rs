@@ -65,9 +65,9 @@ impl Sending {
                 let mut buffer = Vec::from(std::mem::take(bytes));
                 // A parameter with a default has presence: its zero value must travel.
                 if param.default.is_some() {
-                    argument.encode(param.tag, &mut buffer)
+                    argument.encode(param.tag, &mut buffer);
                 } else {
-                    argument.encode_field(param.tag, &mut buffer)
+                    argument.encode_field(param.tag, &mut buffer);
                 }
                 *bytes = buffer.into();
             }

@@ -2,7 +2,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use jumpstarter::{Children, Driver, DriverFactory, Error, Open, Result, children, config, driver, interface};
+use jumpstarter::{
+    Children, Driver, DriverFactory, Error, Open, Result, children, config, driver, interface,
+};
 use jumpstarter_exporter::Registry;
 
 /// What happened, in order. Tests that read it run one after another, by [`story`].

@@ -28,7 +28,9 @@ async fn children_open_before_parents_and_targets_before_references() -> Result<
     )
     .await?;
     let told = told();
-    let at = |what: &str| told.iter().position(|step| step == what).unwrap_or_else(|| panic!("{what} in {told:?}"));
+    let at = |what: &str| {
+        told.iter().position(|step| step == what).unwrap_or_else(|| panic!("{what} in {told:?}"))
+    };
     assert!(at("open pair of one+two") > at("open one") && at("open pair of one+two") > at("open two"));
     let pair = NamedClient::from_instance(root.child("pair").expect("pair"))?;
     assert_eq!(pair.name().await?, "one+two");
@@ -56,7 +58,10 @@ async fn all_failures_are_reported_and_whatever_opened_is_closed() {
     .await
     .expect_err("two drivers fail");
     assert!(error.message().contains("2 drivers cannot be opened"), "{error}");
-    assert!(error.message().contains("export.bad: no cable") && error.message().contains("export.worse: no board"));
+    assert!(
+        error.message().contains("export.bad: no cable")
+            && error.message().contains("export.worse: no board")
+    );
     assert_eq!(told(), ["open good", "close good"]);
 }
 
@@ -72,7 +77,9 @@ async fn a_parent_of_a_failed_child_is_not_opened() {
 #[tokio::test]
 async fn a_local_exporter_resets_at_the_start_closes_at_the_end_and_leaves_nothing() -> Result<()> {
     let _turn = story().await;
-    let local = Local::start(plan("  a: {type: probe, config: {name: a}}\n  b: {type: probe, config: {name: b}}\n")).await?;
+    let local =
+        Local::start(plan("  a: {type: probe, config: {name: a}}\n  b: {type: probe, config: {name: b}}\n"))
+            .await?;
     let (socket, directory) = (local.socket().to_owned(), local.directory().to_owned());
     assert!(socket.exists());
     assert_eq!(socket.file_name().and_then(|name| name.to_str()), Some("socket@localhost"));

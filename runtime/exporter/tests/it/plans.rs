@@ -20,7 +20,9 @@ fn every_problem_of_a_file_is_reported_at_once() {
 
 #[test]
 fn a_child_of_the_wrong_kind_names_who_would_do() {
-    insta::assert_snapshot!(problems("  a:\n    type: pair\n    children:\n      first:\n        type: mute\n"));
+    insta::assert_snapshot!(problems(
+        "  a:\n    type: pair\n    children:\n      first:\n        type: mute\n"
+    ));
 }
 
 #[test]
@@ -39,7 +41,8 @@ fn a_surplus_child_names_the_nearest() {
 
 #[test]
 fn a_driver_without_children_says_where_they_belong() {
-    let text = problems("  a:\n    type: probe\n    config: {name: x}\n    children:\n      b: {type: mute}\n");
+    let text =
+        problems("  a:\n    type: probe\n    config: {name: x}\n    children:\n      b: {type: mute}\n");
     assert!(text.contains("put the device next to it, not below it"), "{text}");
 }
 
@@ -75,7 +78,8 @@ fn an_alias_reaches_the_same_driver() {
 
 #[test]
 fn what_a_mode_makes_nothing_of_is_said() {
-    let file = "endpoint: lab:443\ntoken: secret\nhooks: {beforeLease: {script: echo}}\nexitOnLeaseEnd: true\n";
+    let file =
+        "endpoint: lab:443\ntoken: secret\nhooks: {beforeLease: {script: echo}}\nexitOnLeaseEnd: true\n";
     let Ok(plan) = check("rig.yaml", file, &registry(), |_| None) else { panic!("this file is fine") };
     assert_eq!(
         plan.unused(Mode::Local),
@@ -84,7 +88,12 @@ fn what_a_mode_makes_nothing_of_is_said() {
             "not used in a local shell: `endpoint`, `token`, `exitOnLeaseEnd`",
         ]
     );
-    assert_eq!(plan.unused(Mode::Standalone), ["not used by a standalone exporter: `endpoint`, `token`, `exitOnLeaseEnd`"]);
-    let Ok(plan) = check("rig.yaml", "export: {}\n", &registry(), |_| None) else { panic!("this file is fine") };
+    assert_eq!(
+        plan.unused(Mode::Standalone),
+        ["not used by a standalone exporter: `endpoint`, `token`, `exitOnLeaseEnd`"]
+    );
+    let Ok(plan) = check("rig.yaml", "export: {}\n", &registry(), |_| None) else {
+        panic!("this file is fine")
+    };
     assert!(plan.unused(Mode::Local).is_empty());
 }

@@ -17,7 +17,7 @@ async fn start(text: &str, options: Options) -> Standalone {
         Ok(plan) => plan,
         Err(problems) => panic!("{}", problems.render()),
     };
-    Standalone::start(plan, listen("127.0.0.1:0").await.unwrap(), options).await.unwrap()
+    Standalone::start(plan, listen("127.0.0.1:0").await.expect("a port"), options).await.expect("an exporter")
 }
 
 const PROBE: &str = "export:\n  a: {type: probe, config: {name: a}}\n";
@@ -26,7 +26,7 @@ fn options(passphrase: Option<&str>) -> ClientOptions {
     let mut options = ClientOptions::default();
     options.connect.security = Security::ClearText;
     if let Some(passphrase) = passphrase {
-        options.connect.credentials = Credentials::passphrase(passphrase).unwrap();
+        options.connect.credentials = Credentials::passphrase(passphrase).expect("a passphrase");
     }
     options
 }
@@ -38,14 +38,16 @@ async fn connect(exporter: &str, passphrase: Option<&str>) -> Result<Device> {
 async fn until(device: &Device, wanted: ExporterStatus) -> String {
     let waiting = async {
         loop {
-            let status = device.connection().status().await.unwrap();
+            let status = device.connection().status().await.expect("a status");
             if status.status == wanted {
                 return status.message;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap_or_else(|_| panic!("never {wanted:?}"))
+    tokio::time::timeout(Duration::from_secs(30), waiting)
+        .await
+        .unwrap_or_else(|_| panic!("never {wanted:?}"))
 }
 
 #[tokio::test]
@@ -133,7 +135,8 @@ async fn pitfall_h9_a_warning_stays_visible_in_the_status() {
 
 #[tokio::test]
 async fn a_passphrase_is_asked_of_clients_and_not_of_hooks() {
-    let exporter = start(PROBE, Options { passphrase: Some("open sesame".into()), ..Options::default() }).await;
+    let exporter =
+        start(PROBE, Options { passphrase: Some("open sesame".into()), ..Options::default() }).await;
     let address = exporter.address().to_string();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let running = tokio::spawn(exporter.run(async { drop(stopped.await) }));
