@@ -4,7 +4,7 @@
 //! committed `.proto` file a faithful record of a Rust trait.
 //!
 //! Printed is what interfaces consist of: services, messages, maps, optional fields, enums, reserved numbers and names,
-//! options of any kind. Where a descriptor holds something else (unions, extensions, proto2), [`print`] refuses instead
+//! options of any kind. Where a descriptor holds something else (unions, extensions, proto2), [`print()`] refuses instead
 //! of printing a text that means less.
 
 use std::{collections::HashMap, fmt, fmt::Write as _};
