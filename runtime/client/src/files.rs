@@ -19,8 +19,11 @@ use jumpstarter_transport::{
 };
 use tokio::{
     fs::File,
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader},
 };
+
+/// How many bytes of a file are read at a time.
+const READ_AHEAD: usize = 1024 * 1024;
 
 /// Whether this names a file elsewhere.
 pub fn is_url(name: &str) -> bool {
@@ -71,7 +74,9 @@ pub async fn read(path: &Path) -> Result<Source> {
         Ok((file, metadata))
     };
     let (file, metadata) = opening.await.context(format_args!("cannot open {}", path.display()))?;
-    let source = Source::from_reader(file);
+    // Each read of a file is a trip to another thread: not one for each piece that is sent.
+    let reader = BufReader::with_capacity(READ_AHEAD, file);
+    let source = Source::from_reader(reader);
     // Devices and pipes do not know how much is in them.
     Ok(if metadata.is_file() { source.with_len(metadata.len()) } else { source })
 }

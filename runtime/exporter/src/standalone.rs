@@ -26,7 +26,7 @@ use tokio::net::TcpListener;
 use crate::{
     Plan,
     hook::{self, Moment, Surroundings, Verdict},
-    open,
+    memory, open,
 };
 
 /// How long calls and streams may go on after the exporter was told to stop.

@@ -42,8 +42,9 @@ use tonic::Status;
 
 use crate::{
     calls::ended,
+    count::Counted,
     panics,
-    session::{Counted, Shared},
+    session::Shared,
     tree::Node,
 };
 

@@ -20,8 +20,9 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Status;
 
 use crate::{
+    count::Counted,
     panics,
-    session::{Counted, Shared},
+    session::Shared,
     tree::{Node, parse_uuid},
 };
 

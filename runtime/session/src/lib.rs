@@ -38,6 +38,7 @@
 //! | `byte_stream` | a driver's byte stream ↔ a call |
 //! | `resources` | files of a client ↔ a driver method |
 //! | `codec` | messages as bytes, with buffers for many silent streams |
+//! | `count` | how much is going on, and the end of bursts |
 //! | `panics` | where a driver panicked |
 
 #![forbid(unsafe_code)]
@@ -46,6 +47,7 @@ mod access;
 mod byte_stream;
 mod calls;
 mod codec;
+mod count;
 mod exporter_service;
 mod logs;
 mod native;

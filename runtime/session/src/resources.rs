@@ -49,7 +49,8 @@ use self::{
 use crate::{
     byte_stream::GRACE,
     calls::{Failure, ended},
-    session::{Counted, Shared},
+    count::Counted,
+    session::Shared,
     tree::Node,
 };
 

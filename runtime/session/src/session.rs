@@ -6,7 +6,7 @@ use std::{
     panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::{
     access::Access,
+    count::{self, Gauge},
     logs::LogBuffer,
     panics, report,
     resources::Resources,
@@ -72,25 +73,10 @@ pub(crate) struct Shared {
     /// Cancelled when the session ends; everything that waits watches it.
     pub(crate) ended: CancellationToken,
     pub(crate) tasks: TaskTracker,
-    pub(crate) calls: Arc<AtomicUsize>,
-    pub(crate) streams: Arc<AtomicUsize>,
+    pub(crate) calls: Arc<Gauge>,
+    pub(crate) streams: Arc<Gauge>,
+    after_bursts: Option<fn()>,
     closed: AtomicBool,
-}
-
-/// Counts something for as long as it lives.
-pub(crate) struct Counted(Arc<AtomicUsize>);
-
-impl Counted {
-    pub(crate) fn new(counter: &Arc<AtomicUsize>) -> Self {
-        counter.fetch_add(1, Ordering::Relaxed);
-        Self(counter.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// Builds a [`Session`].
@@ -101,6 +87,7 @@ pub struct Builder {
     motd: String,
     logs: Option<Arc<LogBuffer>>,
     end_lease: Option<Box<dyn EndLease>>,
+    after_bursts: Option<fn()>,
     http: Http,
 }
 
@@ -140,6 +127,14 @@ impl Builder {
         self
     }
 
+    /// What to do a moment after the last of many streams that were open at once has closed, on a thread that may block:
+    /// give memory back, for example.
+    #[must_use]
+    pub fn after_bursts(mut self, then: fn()) -> Self {
+        self.after_bursts = Some(then);
+        self
+    }
+
     /// How presigned requests are made.
     #[must_use]
     pub fn http(mut self, http: Http) -> Self {
@@ -170,6 +165,7 @@ impl Builder {
             tasks: TaskTracker::new(),
             calls: Arc::default(),
             streams: Arc::default(),
+            after_bursts: self.after_bursts,
             closed: AtomicBool::new(false),
         })))
     }
@@ -193,6 +189,7 @@ impl Session {
             motd: String::new(),
             logs: None,
             end_lease: None,
+            after_bursts: None,
             http: Http::new(),
         }
     }
@@ -203,6 +200,10 @@ impl Session {
     /// # Errors
     /// The first failure, with the names of all drivers that failed. They stay marked as suspect.
     pub async fn start(&self) -> Result<()> {
+        if let Some(then) = self.0.after_bursts {
+            // Not among the tasks that the end waits for: it is not part of what clients do.
+            tokio::spawn(count::after_bursts(self.0.streams.clone(), self.0.ended.clone(), then));
+        }
         let mut failed: Vec<(String, Error)> = Vec::new();
         for node in self.0.tree.in_order_of_opening() {
             match guarded(node, "reset", node.instance.lifecycle.reset()).await {
@@ -287,8 +288,8 @@ impl Session {
     /// How much is going on now.
     pub fn activity(&self) -> Activity {
         Activity {
-            calls: self.0.calls.load(Ordering::Relaxed),
-            streams: self.0.streams.load(Ordering::Relaxed),
+            calls: self.0.calls.now(),
+            streams: self.0.streams.now(),
             waiting_resources: self
                 .0
                 .tree

@@ -8,7 +8,7 @@ use prost_types::Value;
 
 use crate::{
     describe::MessageSpec,
-    wire::{Reading, Wire, WireError, value},
+    wire::{self, Reading, Wire, WireError, value},
 };
 
 /// Reads the fields of a message: calls `take` with the index in the specification, for each occurrence, in order.
@@ -20,7 +20,7 @@ pub fn merge_fields(
 ) -> Result<(), WireError> {
     let mut seen = Seen::of(spec.fields.len());
     while body.has_remaining() {
-        let (tag, wire_type) = encoding::decode_key(&mut body)?;
+        let (tag, wire_type) = wire::take_key(&mut body)?;
         match spec.fields.iter().position(|field| field.tag == tag) {
             Some(index) => {
                 let before = body.remaining();

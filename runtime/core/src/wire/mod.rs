@@ -184,13 +184,24 @@ pub fn split(buffer: &mut Bytes) -> Result<BTreeMap<u32, Vec<(WireType, Bytes)>>
 pub fn fields(mut buffer: Bytes) -> Result<Vec<(u32, WireType, Bytes)>, WireError> {
     let mut fields = Vec::new();
     while buffer.has_remaining() {
-        let (tag, wire_type) = encoding::decode_key(&mut buffer)?;
+        let (tag, wire_type) = take_key(&mut buffer)?;
         let rest = buffer.clone();
         encoding::skip_field(wire_type, tag, &mut buffer, DecodeContext::default())?;
         let used = rest.len() - buffer.len();
         fields.push((tag, wire_type, rest.slice(..used)));
     }
     Ok(fields)
+}
+
+/// Takes the key of a field off the front. Nearly all have one byte, and are not worth a loop.
+pub fn take_key(buffer: &mut Bytes) -> Result<(u32, WireType), WireError> {
+    match buffer.first() {
+        Some(&key @ 8..0x80) => {
+            buffer.advance(1);
+            Ok((u32::from(key >> 3), WireType::try_from(u64::from(key & 7))?))
+        }
+        _ => Ok(encoding::decode_key(buffer)?),
+    }
 }
 
 /// Takes `length`-prefixed bytes off the front.
@@ -237,7 +248,7 @@ pub fn decode_result<T: Wire>(mut buffer: Bytes) -> Result<T, WireError> {
         _ => {
             let mut found = false;
             while buffer.has_remaining() {
-                let (tag, wire_type) = encoding::decode_key(&mut buffer)?;
+                let (tag, wire_type) = take_key(&mut buffer)?;
                 if tag == 1 {
                     value.merge(wire_type, &mut buffer, Depth::default())?;
                     found = true;
