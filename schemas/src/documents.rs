@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, error::Error, path::PathBuf};
 
-use jumpstarter_core::{descriptor, describe::Interface, driver::DriverFactory};
+use jumpstarter_core::{describe::Interface, descriptor, driver::DriverFactory};
 use serde_json::{Value, json};
 
 use crate::exporter;
@@ -32,7 +32,10 @@ pub(crate) fn all() -> Result<Vec<Document>, Box<dyn Error>> {
         let path = PathBuf::from("schemas/drivers").join(format!("{}.json", driver.spec().type_name));
         documents.push(Document { path, content: print(&exporter::configuration(*driver)) });
     }
-    documents.push(Document { path: "schemas/exporter-config.json".into(), content: print(&exporter::file(drivers)) });
+    documents.push(Document {
+        path: "schemas/exporter-config.json".into(),
+        content: print(&exporter::file(drivers)),
+    });
     documents.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(documents)
 }
@@ -41,7 +44,8 @@ pub(crate) fn all() -> Result<Vec<Document>, Box<dyn Error>> {
 fn interfaces(drivers: &[&'static dyn DriverFactory]) -> Vec<&'static Interface> {
     let known = jumpstarter_interfaces::CLIENTS.iter().map(|client| client.interface);
     let provided = drivers.iter().flat_map(|driver| driver.spec().provides.iter().copied());
-    let unique: BTreeMap<_, _> = known.chain(provided).map(|interface| (interface.full_service(), interface)).collect();
+    let unique: BTreeMap<_, _> =
+        known.chain(provided).map(|interface| (interface.full_service(), interface)).collect();
     unique.into_values().collect()
 }
 

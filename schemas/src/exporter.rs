@@ -13,7 +13,9 @@ pub(crate) fn configuration(driver: &dyn DriverFactory) -> Value {
     let common = schemars::schema_for!(CommonConfig).to_value();
     if let Some(schema) = schema.as_object_mut() {
         let properties = schema.entry("properties").or_insert_with(|| json!({}));
-        if let (Some(properties), Some(common)) = (properties.as_object_mut(), common["properties"].as_object()) {
+        if let (Some(properties), Some(common)) =
+            (properties.as_object_mut(), common["properties"].as_object())
+        {
             properties.extend(common.clone());
         }
         if let Some(definitions) = common["$defs"].as_object() {
@@ -201,7 +203,9 @@ fn relocate(value: &mut Value, prefix: &str) {
             for (key, value) in map {
                 match value {
                     Value::String(text) if key == "$ref" => {
-                        if let Some(name) = text.strip_prefix("#/$defs/").filter(|_| !text.starts_with(prefix)) {
+                        if let Some(name) =
+                            text.strip_prefix("#/$defs/").filter(|_| !text.starts_with(prefix))
+                        {
                             *text = format!("{prefix}{name}");
                         }
                     }
@@ -226,7 +230,11 @@ mod tests {
     fn the_schema_itself_is_valid() {
         assert!(jsonschema::draft202012::meta::is_valid(&file(jumpstarter_cli::DRIVERS)));
         for driver in jumpstarter_cli::DRIVERS {
-            assert!(jsonschema::draft202012::meta::is_valid(&configuration(*driver)), "{}", driver.spec().type_name);
+            assert!(
+                jsonschema::draft202012::meta::is_valid(&configuration(*driver)),
+                "{}",
+                driver.spec().type_name
+            );
         }
     }
 

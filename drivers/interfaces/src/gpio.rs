@@ -3,7 +3,11 @@
 use jumpstarter::{Delay, Result, commands, interface, message, time::sleep};
 
 /// A line that can be driven.
-#[interface(name = "digital-output", version = 1, python = "jumpstarter_driver_gpiod.client.DigitalOutputClient")]
+#[interface(
+    name = "digital-output",
+    version = 1,
+    python = "jumpstarter_driver_gpiod.client.DigitalOutputClient"
+)]
 pub trait DigitalOutput {
     /// Make the line active.
     async fn on(&self) -> Result<()>;
@@ -16,7 +20,11 @@ pub trait DigitalOutput {
 }
 
 /// A line that can be read.
-#[interface(name = "digital-input", version = 1, python = "jumpstarter_driver_gpiod.client.DigitalInputClient")]
+#[interface(
+    name = "digital-input",
+    version = 1,
+    python = "jumpstarter_driver_gpiod.client.DigitalInputClient"
+)]
 pub trait DigitalInput {
     /// Whether the line is active: 1, or inactive: 0.
     async fn read_pin(&self) -> Result<u8>;

@@ -26,7 +26,8 @@ pub use network::{Network, NetworkAddress, NetworkAddressClient, NetworkClient};
 pub use power::{Power, PowerClient, PowerReading};
 pub use serial::{Serial, SerialClient};
 pub use storage::{
-    Compression, Flasher, FlasherClient, StorageMux, StorageMuxClient, StorageMuxFlasher, StorageMuxFlasherClient,
+    Compression, Flasher, FlasherClient, StorageMux, StorageMuxClient, StorageMuxFlasher,
+    StorageMuxFlasherClient,
 };
 
 /// All interfaces with the commands of their clients, for programs that build a command line.

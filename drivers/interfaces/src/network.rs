@@ -10,7 +10,11 @@ pub trait Network {
 }
 
 /// A connection whose far end has an address.
-#[interface(name = "network-address", version = 1, python = "jumpstarter_driver_network.client.NetworkClient")]
+#[interface(
+    name = "network-address",
+    version = 1,
+    python = "jumpstarter_driver_network.client.NetworkClient"
+)]
 pub trait NetworkAddress {
     /// Where the connection leads, for example `tcp://192.0.2.7:22`.
     async fn address(&self) -> Result<String>;

@@ -86,7 +86,8 @@ impl PowerClient {
         interval: Delay,
     ) -> Result<Stream<PowerSample>> {
         // One round is one stream of the driver, read to its end; the next one starts after the interval.
-        let rounds = Rounds { client: self.clone(), left: (count > 0).then_some(count), interval, current: None };
+        let rounds =
+            Rounds { client: self.clone(), left: (count > 0).then_some(count), interval, current: None };
         Ok(Stream::unfold(rounds, async |mut rounds| Ok(rounds.next().await?.map(|sample| (sample, rounds)))))
     }
 }

@@ -158,7 +158,9 @@ impl FlasherClient {
         compression: Option<Compression>,
     ) -> Result<()> {
         if target.as_deref() == Some("") {
-            return Err(Error::usage("the partition's name is empty: write `--target NAME`, or leave it out"));
+            return Err(Error::usage(
+                "the partition's name is empty: write `--target NAME`, or leave it out",
+            ));
         }
         self.flash(file.packed_as(packing(compression)), target).await
     }

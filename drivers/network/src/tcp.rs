@@ -44,7 +44,8 @@ impl TcpNetwork {
 impl Network for TcpNetwork {
     async fn connect(&self) -> Result<Io> {
         let (host, port) = self.place();
-        let stream = TcpStream::connect((host, port)).await.context(format_args!("connecting to {host}:{port}"))?;
+        let stream =
+            TcpStream::connect((host, port)).await.context(format_args!("connecting to {host}:{port}"))?;
         stream.set_nodelay(true)?;
         Ok(Io::new(stream))
     }
@@ -53,7 +54,9 @@ impl Network for TcpNetwork {
 impl NetworkAddress for TcpNetwork {
     async fn address(&self) -> Result<String> {
         if !self.config.enable_address {
-            return Err(Error::invalid_argument("this exporter does not tell its address (`enable_address` is false)"));
+            return Err(Error::invalid_argument(
+                "this exporter does not tell its address (`enable_address` is false)",
+            ));
         }
         let (host, port) = self.place();
         // A name that does not resolve here may resolve for the caller: it is passed on as it is.

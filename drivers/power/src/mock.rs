@@ -10,11 +10,7 @@ const READINGS: [PowerReading; 2] =
     [PowerReading { voltage: 0.0, current: 0.0 }, PowerReading { voltage: 5.0, current: 2.0 }];
 
 /// A supply that only remembers its state. For trying things out and for tests.
-#[driver(
-    type = "mock-power",
-    provides(Power),
-    aliases("jumpstarter_driver_power.driver.MockPower")
-)]
+#[driver(type = "mock-power", provides(Power), aliases("jumpstarter_driver_power.driver.MockPower"))]
 #[derive(Debug, Default)]
 pub struct MockPower {
     on: AtomicBool,
@@ -53,11 +49,7 @@ impl Power for MockPower {
 }
 
 /// A supply that only remembers its state, under the name of upstream's mock with blocking methods.
-#[driver(
-    type = "sync-mock-power",
-    provides(Power),
-    aliases("jumpstarter_driver_power.driver.SyncMockPower")
-)]
+#[driver(type = "sync-mock-power", provides(Power), aliases("jumpstarter_driver_power.driver.SyncMockPower"))]
 #[derive(Debug, Default)]
 pub struct SyncMockPower {
     inner: MockPower,

@@ -7,6 +7,7 @@ use std::{
     error::Error as StdError,
     fmt,
     path::PathBuf,
+    pin::Pin,
     str::FromStr,
     sync::Arc,
     task::{Context, Poll},
@@ -16,7 +17,7 @@ use std::{
 use futures::{TryFutureExt, future::MapOk};
 use http::{HeaderValue, Uri};
 use hyper_util::rt::TokioIo;
-use jumpstarter_core::{Error, ErrorKind, Result};
+use jumpstarter_core::{Error, ErrorKind, Result, io::ByteStream};
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -269,6 +270,31 @@ where
     Ok(Channel { inner: channel, credentials })
 }
 
+/// Connects below the level of calls, encrypted as the options say: for those who pass on what others say.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn dial(endpoint: &Endpoint, options: &Options) -> Result<Pin<Box<dyn ByteStream>>> {
+    let attempt = async {
+        let stream: Pin<Box<dyn ByteStream>> = match endpoint {
+            Endpoint::Unix(path) => Box::pin(UnixStream::connect(path).await?),
+            Endpoint::Tcp { host, port } => match client_config(&options.security)? {
+                None => Box::pin(tcp(host, *port).await?),
+                Some(config) => {
+                    let connector = TlsConnector::from(config);
+                    Box::pin(handshake(&connector, server_name(host)?, tcp(host, *port).await?).await?)
+                }
+            },
+        };
+        Ok(stream)
+    };
+    let Ok(stream) = timeout(options.timeout, attempt).await else {
+        let limit = options.timeout.as_secs_f64();
+        return Err(Error::timeout(format!("cannot connect to {endpoint}: no answer within {limit} s")));
+    };
+    stream.map_err(|error: Error| error.context(format_args!("cannot connect to {endpoint}")))
+}
+
 async fn connect_unix(path: PathBuf) -> Result<transport::Channel> {
     let connector = service_fn(move |_: Uri| {
         let path = path.clone();
@@ -294,8 +320,7 @@ async fn connect_tcp(host: String, port: u16, security: &Security) -> Result<tra
         });
         return open(endpoint, connector).await;
     };
-    let server = ServerName::try_from(host.clone())
-        .map_err(|_| Error::usage(format!("{host:?} is neither a host name nor an address")))?;
+    let server = server_name(&host)?;
     let origin = Uri::try_from(format!("https://{name}"))
         .map_err(|error| Error::usage(format!("{name:?} is no address: {error}")))?;
     // tonic wants to do TLS itself for `https`; what the server sees is the origin.
@@ -306,6 +331,11 @@ async fn connect_tcp(host: String, port: u16, security: &Security) -> Result<tra
         async move { Ok::<_, Error>(TokioIo::new(handshake(&tls, server, tcp(&host, port).await?).await?)) }
     });
     open(endpoint, connector).await
+}
+
+fn server_name(host: &str) -> Result<ServerName<'static>> {
+    ServerName::try_from(host.to_owned())
+        .map_err(|_| Error::usage(format!("{host:?} is neither a host name nor an address")))
 }
 
 async fn tcp(host: &str, port: u16) -> Result<TcpStream> {

@@ -4,7 +4,8 @@ use jumpstarter::{DriverFactory, Result};
 use jumpstarter_interfaces::PowerClient;
 use jumpstarter_testing::serve_text;
 
-const DRIVERS: &[&[&dyn DriverFactory]] = &[jumpstarter_driver_composite::DRIVERS, jumpstarter_driver_power::DRIVERS];
+const DRIVERS: &[&[&dyn DriverFactory]] =
+    &[jumpstarter_driver_composite::DRIVERS, jumpstarter_driver_power::DRIVERS];
 
 const FILE: &str = "
 export:
