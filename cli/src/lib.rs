@@ -24,6 +24,7 @@
 //! | `commands` | the commands of `jmp`, one file each |
 //! | `child`, `terminal`, `signals` | the command that `jmp shell` runs |
 //! | `runtime`, `relay` | what exporters need: threads, and a way for their log |
+//! | `tunnel` | a private socket that leads to a port |
 //! | `j` | the commands of `j`, from reports |
 
 #![deny(unsafe_code)]
@@ -42,6 +43,7 @@ mod runtime;
 mod signals;
 mod style;
 mod terminal;
+mod tunnel;
 mod words;
 
 use std::{ffi::OsString, path::Path, process::ExitCode};

@@ -20,6 +20,7 @@ use crate::{
     runtime,
     signals::Signals,
     style,
+    tunnel::Tunnel,
     words::{flag, option},
 };
 
@@ -165,7 +166,7 @@ fn direct_mode(invocation: &Invocation<'_>, target: &str) -> Result<Mode, Stop> 
         .iter()
         .any(|name| files::environment(name).as_deref() == Some("1"))
     {
-        // Asked of `jmp`, this means encryption with whoever answers; `j` takes it for none at all.
+        // Asked of `jmp`, this means encryption with whoever answers; `j` takes it for none at all, see `direct`.
         Security::Unverified
     } else {
         Security::Verified
@@ -257,12 +258,16 @@ async fn direct(
         signal = signals.next() => return Err(Stop::Signal(signal)),
     };
     greet(words, device.motd());
-    if options.connect.security == Security::Unverified {
-        tracing::warn!(
-            "the certificate of {endpoint} is not verified here; `j` in this shell will verify it, or needs a listener without TLS"
-        );
-    }
-    let environment = environment(endpoint.to_string()).into_iter().chain(more).collect();
+    // Commands know two ways to a port: clear text, and encrypted with a proof of identity. For anything else, this
+    // process makes the connections.
+    let tunnel = match options.connect.security {
+        Security::Unverified => Some(Tunnel::start(endpoint.clone(), options.connect.clone())?),
+        _ => None,
+    };
+    let host = tunnel
+        .as_ref()
+        .map_or_else(|| endpoint.to_string().into(), |tunnel| tunnel.socket().into_os_string());
+    let environment = environment(host).into_iter().chain(more).collect();
     let job = child::Job { words, context: "direct", environment };
     let outcome = child::run(job, signals).await;
     device.close();

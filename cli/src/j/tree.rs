@@ -310,7 +310,7 @@ mod tests {
         assert_eq!(word(word(&root, "power"), "on").about(), "Switch the supply on.");
         let lamp = word(word(&root, "board"), "led");
         let edge = word(lamp, "wait-for-edge").arguments();
-        let shown: Vec<_> = edge.get_arguments().map(|arg| crate::help::quoted(arg)).collect();
+        let shown: Vec<_> = edge.get_arguments().map(crate::help::quoted).collect();
         assert_eq!(
             shown,
             ["'EDGE-TYPE'", "'--timeout'", "'--print-as'", "'--log-level'"]

@@ -156,6 +156,10 @@ fn pitfall_t9_insecure_means_unverified_for_a_shell_and_clear_text_for_its_optio
     assert!(stderr(&output).contains("certificate"), "{}", told(&output));
     let output = run(shell(&[]).env("JUMPSTARTER_GRPC_INSECURE", "1"));
     assert_eq!(code(&output), 0, "{}", told(&output));
+    // What it starts gets there as well, although the same variable means clear text to it.
+    let mut command = place.jmp(&["shell", "--tls-grpc", &address, "--", "j", "power", "read"]);
+    let output = run(command.env("JMP_GRPC_INSECURE", "1"));
+    assert!(stdout(&output).starts_with("voltage=0.0 V"), "{}", told(&output));
     let output = run(&mut shell(&["--tls-grpc-insecure"]));
     assert_eq!(code(&output), 1, "{}", told(&output));
     assert_eq!(listener.end(Signal::TERM).0, Some(143));
