@@ -5,7 +5,6 @@
 //! shows that it does.
 
 use std::{
-    collections::BTreeMap,
     fmt::Write as _,
     path::{Path, PathBuf},
     process::Stdio,
@@ -19,7 +18,7 @@ use tokio::{io::AsyncWriteExt as _, process::Command, time::timeout};
 use crate::page::{Block, Page, matches, root, updating};
 
 /// How long the commands of one block may take together.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_mins(10);
 
 /// What stands before and behind the exit code of a command in the output of a script.
 const MARK: char = '\u{1e}';
@@ -147,88 +146,98 @@ fn answers(output: &str) -> Vec<(String, i32)> {
     answers
 }
 
-/// Runs every command of a page, and compares.
-pub(crate) async fn run(page: &Page, around: &Surroundings) {
-    let port = jumpstarter_tests::helpers::free_address().await.expect("an address");
-    let port = port.rsplit(':').next().expect("a port");
-    let mut differences = String::new();
-    let mut corrected: BTreeMap<usize, String> = BTreeMap::new();
-    let consoles = || page.blocks.iter().enumerate().filter(|(_, block)| block.language == "console");
-    let runs = |block: &Block| {
-        !block.has("shown") && block.word("needs").is_none_or(|need| !around.absent.contains(&need))
+/// Commands that run in one shell.
+struct Shell<'a> {
+    /// For messages.
+    place: String,
+    /// The command that opens the shell; without one it is a shell like any other.
+    opening: Option<String>,
+    /// The blocks, with their places on the page.
+    blocks: Vec<(usize, &'a Block)>,
+}
+
+/// The shells of a page, and which blocks run in each.
+fn shells<'a>(page: &'a Page, around: &Surroundings) -> Vec<Shell<'a>> {
+    let left_out = |block: &Block| {
+        block.has("shown") || block.word("needs").is_some_and(|need| around.absent.contains(&need))
     };
-    let within = |name: &str| -> Vec<_> {
-        consoles().filter(|(_, block)| runs(block) && block.word("in") == Some(name)).collect()
-    };
-    // Where it is, the command that opens a shell, and the blocks that run there.
-    let mut shells: Vec<(String, Option<String>, Vec<(usize, &Block)>)> = Vec::new();
+    let consoles: Vec<_> = page
+        .blocks
+        .iter()
+        .enumerate()
+        .filter(|(_, block)| block.language == "console" && !left_out(block))
+        .collect();
+    let within =
+        |name: &str| consoles.iter().copied().filter(|(_, block)| block.word("in") == Some(name)).collect();
+    let mut shells = Vec::new();
     for (name, command) in around.opened {
-        shells.push((format!("{}: {name}", page.name), Some((*command).to_owned()), within(name)));
+        let place = format!("{}: {name}", page.name);
+        shells.push(Shell { place, opening: Some((*command).to_owned()), blocks: within(name) });
     }
-    for (at, block) in consoles().filter(|(_, block)| runs(block) && !block.has("in")) {
+    for (at, block) in consoles.iter().copied().filter(|(_, block)| !block.has("in")) {
         let place = page.place(block);
         let Some(name) = block.word("opens") else {
-            shells.push((place, None, vec![(at, block)]));
+            shells.push(Shell { place, opening: None, blocks: vec![(at, block)] });
             continue;
         };
         match steps(&block.text, &place).as_slice() {
-            [one] => shells.push((place, Some(one.command.replace(PORT, port)), within(name))),
+            [one] => shells.push(Shell { place, opening: Some(one.command.clone()), blocks: within(name) }),
             several => panic!("{place}: a block that opens a shell has one command, not {}", several.len()),
         }
     }
-    let known: usize = shells.iter().map(|(_, _, blocks)| blocks.len()).sum();
-    let opening = consoles().filter(|(_, block)| runs(block) && block.has("opens")).count();
-    assert_eq!(
-        known + opening,
-        consoles().filter(|(_, block)| runs(block)).count(),
-        "{}: a block is in no shell",
-        page.name
-    );
-    for (place, opening, within) in shells {
+    let known: usize = shells.iter().map(|shell| shell.blocks.len()).sum();
+    let opening = consoles.iter().filter(|(_, block)| block.has("opens")).count();
+    assert_eq!(known + opening, consoles.len(), "{}: a block is in no shell", page.name);
+    shells
+}
+
+/// Compares what a command printed with what the page shows. Answers the correct text; adds what is wrong.
+fn compare(step: &Step, next: Option<&Step>, printed: &str, code: i32, wrong: &mut Vec<String>) -> String {
+    let Step { command, shown } = step;
+    if code != 0 && next.is_none_or(|next| next.command != "echo $?") {
+        wrong.push(format!("`{command}` fails with {code}, which the page does not show; write `$ echo $?` behind it\n{printed}"));
+    }
+    let same = command.ends_with(" &") || matches(shown, printed);
+    if !same {
+        wrong.push(format!("`{command}` prints\n{printed}\nand the page shows\n{shown}"));
+    }
+    let text = if same { shown } else { printed };
+    let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+    format!("$ {}\n{text}{end}", command.replace('\n', "\n> "))
+}
+
+/// Runs every command of a page, and compares.
+pub(crate) async fn run(page: &Page, around: &Surroundings) {
+    let address = jumpstarter_tests::helpers::free_address().await.expect("an address");
+    let port = address.rsplit(':').next().expect("a port");
+    let mut differences = Vec::new();
+    let mut corrected = Vec::new();
+    for Shell { place, opening, blocks } in shells(page, around) {
         let parts: Vec<(usize, Vec<Step>)> =
-            within.iter().map(|(at, block)| (*at, steps(&block.text, &page.place(block)))).collect();
+            blocks.iter().map(|(at, block)| (*at, steps(&block.text, &page.place(block)))).collect();
         let all: Vec<Step> = parts.iter().flat_map(|(_, steps)| steps.clone()).collect();
+        let opening = opening.map(|command| command.replace(PORT, port));
         let output = shell(opening.as_deref(), &script(&all, port), around, &place).await;
         let answers = answers(&output.printed);
         assert_eq!(answers.len(), all.len(), "{place}: not every command was run\n{output:?}");
         let mut answers = answers.into_iter();
         for (at, steps) in parts {
-            let place = page.place(&page.blocks[at]);
+            let mut wrong = Vec::new();
             let mut correct = String::new();
             for (index, step) in steps.iter().enumerate() {
                 let (printed, code) = answers.next().expect("as many answers as commands");
                 let printed = printed.replace(port, PORT).replace(&root().display().to_string(), "…");
-                let background = step.command.ends_with(" &");
-                let same = background || matches(&step.shown, &printed);
-                let next = steps.get(index + 1).map(|next| next.command.as_str());
-                if code != 0 && next != Some("echo $?") {
-                    let _ = writeln!(
-                        differences,
-                        "{place}: `{}` fails with {code}, which the page does not show; write `$ echo $?` behind it\n{printed}",
-                        step.command
-                    );
-                }
-                if !same {
-                    let _ = writeln!(
-                        differences,
-                        "{place}: `{}` prints\n{printed}\nand the page shows\n{}",
-                        step.command, step.shown
-                    );
-                }
-                let _ = writeln!(correct, "$ {}", step.command.replace('\n', "\n> "));
-                let text = if same { &step.shown } else { &printed };
-                correct.push_str(text);
-                if !text.is_empty() && !text.ends_with('\n') {
-                    correct.push('\n');
-                }
+                correct += &compare(step, steps.get(index + 1), &printed, code, &mut wrong);
             }
-            corrected.insert(at, correct);
+            let place = page.place(&page.blocks[at]);
+            differences.extend(wrong.into_iter().map(|wrong| format!("{place}: {wrong}")));
+            corrected.push((at, correct));
         }
     }
     if !differences.is_empty() && updating() {
-        page.rewrite(corrected.into_iter().collect());
+        page.rewrite(corrected);
     }
-    assert!(differences.is_empty(), "{differences}");
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
 #[derive(Debug)]

@@ -14,7 +14,6 @@
 //! the difference before it is committed.
 
 #![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used)]
 
 mod console;
 mod device;

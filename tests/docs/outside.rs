@@ -21,8 +21,16 @@ const README: &str = "README.md";
 /// How the pages spell the way to this repository.
 const REPOSITORY: &str = "../jumpstarter-rust/";
 
-/// Every crate that a page describes: its folder, its page, what the pages leave to the reader.
-fn crates() -> Vec<(&'static str, &'static str, Vec<(String, String)>)> {
+/// A crate that a page describes.
+struct Outside {
+    /// Of the crate and of its folder.
+    name: &'static str,
+    page: &'static str,
+    /// Files that the page leaves to the reader: name and text.
+    own: Vec<(String, String)>,
+}
+
+fn crates() -> Vec<Outside> {
     let file = |name: &str, text: &str| (name.to_owned(), text.to_owned());
     let manifest = |name: &str| {
         file(
@@ -38,18 +46,22 @@ fn crates() -> Vec<(&'static str, &'static str, Vec<(String, String)>)> {
                 jumpstarter_cli::main(&[jumpstarter_cli::DRIVERS, &[DemoCage::DRIVER]])\n}\n";
     let lamp = Page::read("docs/expansion.md").files().remove("lamp.rs").unwrap_or_default();
     vec![
-        ("climate", TUTORIAL, vec![]),
-        ("device", "docs/using-a-device.md", vec![file("src/lib.rs", "//! Tests of a device.\n")]),
-        (
-            "cage",
-            README,
-            vec![
+        Outside { name: "climate", page: TUTORIAL, own: vec![] },
+        Outside {
+            name: "device",
+            page: "docs/using-a-device.md",
+            own: vec![file("src/lib.rs", "//! Tests of a device.\n")],
+        },
+        Outside {
+            name: "cage",
+            page: README,
+            own: vec![
                 manifest("cage"),
                 file("src/main.rs", &(readme + main)),
                 file("src/lamp.rs", &lamp),
                 file("cage.yaml", "export:\n  cage:\n    type: demo-cage\n"),
             ],
-        ),
+        },
     ]
 }
 
@@ -71,8 +83,8 @@ pub(crate) fn built() -> PathBuf {
             let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("the workspace");
             // With the same profiles, what was built for the workspace can be used.
             let profiles = manifest.split("\n[").filter(|section| section.starts_with("profile."));
-            let profiles: String = profiles.map(|section| format!("\n[{section}\n")).collect();
-            let members: Vec<_> = crates().iter().map(|(name, ..)| *name).collect();
+            let profiles: String = profiles.flat_map(|section| ["\n[", section, "\n"]).collect();
+            let members: Vec<_> = crates().iter().map(|outside| outside.name).collect();
             write(
                 &folder.join("Cargo.toml"),
                 &format!("[workspace]\nresolver = \"3\"\nmembers = {members:?}\n{profiles}"),
@@ -80,7 +92,7 @@ pub(crate) fn built() -> PathBuf {
             let lock = fs::read_to_string(root().join("Cargo.lock")).expect("the workspace's versions");
             write(&folder.join("Cargo.lock"), &lock);
             let repository = format!("{}/", root().display());
-            for (name, page, own) in crates() {
+            for Outside { name, page, own } in crates() {
                 let files = Page::read(page).files().into_iter().chain(own);
                 for (file, text) in files {
                     write(&folder.join(name).join(file), &text.replace(REPOSITORY, &repository));
