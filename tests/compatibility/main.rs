@@ -2,6 +2,7 @@
 //!
 //! `docs/compatibility.md` lists every recording with its test and the differences that are wanted.
 
+mod client;
 mod itself;
 mod ours;
 mod recordings;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use jumpstarter_tests::recording::Recording;
 
+use crate::client::CLIENT;
 use crate::ours::LOCAL;
 use crate::upstream::ONE_SESSION;
 use crate::wanted::wanted;
@@ -44,8 +45,8 @@ fn against_ours(name: &str) -> Option<&'static str> {
 
 fn table() -> String {
     let mut table = String::from(
-        "| Recording | Scenario | Against the Python exporter (`upstream.rs`) | Against ours (`ours.rs`) | What ours does otherwise |\n\
-         | --- | --- | --- | --- | --- |\n",
+        "| Recording | Scenario | Against the Python exporter (`upstream.rs`) | Against ours (`ours.rs`) | Our client (`client.rs`) | What ours does otherwise |\n\
+         | --- | --- | --- | --- | --- | --- |\n",
     );
     for name in Recording::names().expect("the folder of recordings") {
         let recording = Recording::load(&name).expect("a recording");
@@ -54,7 +55,10 @@ fn table() -> String {
         let scenario = recording.description.replace('|', "\\|");
         let ours = against_ours(&name).map_or_else(String::new, |test| format!("`{test}`"));
         let python = against_python(&name);
-        writeln!(table, "| `{name}` | {scenario} | `{python}` | {ours} | {reasons} |").expect("a string");
+        let client = CLIENT.iter().find(|(known, _)| *known == name);
+        let client = client.map_or_else(String::new, |(_, test)| format!("`{test}`"));
+        writeln!(table, "| `{name}` | {scenario} | `{python}` | {ours} | {client} | {reasons} |")
+            .expect("a string");
     }
     table
 }

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::net::UnixListener;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
@@ -285,6 +286,22 @@ fn payload_of(frame: &Tree) -> &[u8] {
     }
 }
 
+/// A request without what says nothing: missing arguments at the end of a driver call are null for its driver, too.
+fn meaning(path: &str, mut request: Tree) -> Tree {
+    if path.ends_with("DriverCall")
+        && let Tree::Map(fields) = &mut request
+        && let Some(Tree::List(args)) = fields.get_mut("args")
+    {
+        while args.last() == Some(&Tree::Null) {
+            args.pop();
+        }
+        if args.is_empty() {
+            fields.remove("args");
+        }
+    }
+    request
+}
+
 /// A live call.
 enum Call {
     /// Its headers have come; which recorded call it is shows with its first message.
@@ -341,7 +358,7 @@ impl Act {
                     }
                     _ => return,
                 };
-                let tree = Tree::decode(&path, Direction::Request, &bytes);
+                let tree = meaning(&path, Tree::decode(&path, Direction::Request, &bytes));
                 if let Some(Call::Opened { .. }) = self.calls.get(&id) {
                     self.claim(id, Some(&tree)).await;
                 }
@@ -402,7 +419,10 @@ impl Act {
             });
             let recorded = recorded.unwrap_or_default();
             let same_message = is_router(&path)
-                || stream.request().map(|m| Tree::decode(&path, Direction::Request, &m.content())).as_ref()
+                || stream
+                    .request()
+                    .map(|m| meaning(&path, Tree::decode(&path, Direction::Request, &m.content())))
+                    .as_ref()
                     == first;
             if same_message && same_json(request(&recorded), request(&metadata)) {
                 let others = |metadata: &Metadata| {
@@ -449,7 +469,7 @@ impl Act {
             .iter()
             .filter_map(|event| match (&event.what, event.from) {
                 (What::Message(m), Side::Client) => {
-                    Some(Tree::decode(&stream.path, Direction::Request, &m.content()))
+                    Some(meaning(&stream.path, Tree::decode(&stream.path, Direction::Request, &m.content())))
                 }
                 _ => None,
             })
@@ -540,6 +560,28 @@ fn same_json(recorded: Option<Vec<String>>, live: Option<Vec<String>>) -> bool {
         values.unwrap_or_default().into_iter().map(parse_one).collect()
     };
     parse(recorded) == parse(live)
+}
+
+/// The bytes that the recorded client sent in its byte stream number `which`, counted from 0 over all connections.
+///
+/// # Panics
+///
+/// When there is no such stream: that is a mistake in the test.
+pub fn payload(recording: &Recording, which: usize) -> Bytes {
+    let streams = recording.connections.iter().flat_map(|connection| &connection.streams);
+    let stream = streams.filter(|stream| is_router(&stream.path)).nth(which);
+    let events = &stream.expect("a recorded byte stream").events;
+    let mut bytes = Vec::new();
+    for event in events.iter().filter(|event| event.from == Side::Client) {
+        if let What::Message(message) = &event.what {
+            let frame =
+                Tree::decode("/jumpstarter.v1.RouterService/Stream", Direction::Request, &message.content());
+            if is_data(&frame) {
+                bytes.extend_from_slice(payload_of(&frame));
+            }
+        }
+    }
+    bytes.into()
 }
 
 /// A recorded event in words, for reports.

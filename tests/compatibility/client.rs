@@ -1,0 +1,233 @@
+//! Our client against exporters that give the recorded answers: it has to ask what the recorded client asked.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use jumpstarter::{Delay, ErrorKind, Sink, Source};
+use jumpstarter_client::adapters::{Expect, TcpForward};
+use jumpstarter_client::{Device, Endpoint, Options};
+use jumpstarter_interfaces::{
+    Compression, FlasherClient, NetworkClient, PowerClient, PowerReading, SerialClient,
+};
+use jumpstarter_tests::scripted::scripted;
+use prost_types::{Value, value::Kind};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Recordings whose client ours can stand in for, and the test that does it.
+pub(crate) const CLIENT: [(&str, &str); 15] = [
+    ("j_power_on", "our_client_switches_and_measures"),
+    ("j_power_cycle", "our_client_switches_and_measures"),
+    ("j_power_read", "our_client_switches_and_measures"),
+    ("lib_echo_stream", "our_client_opens_byte_streams"),
+    ("lib_serial_pexpect", "our_client_opens_byte_streams"),
+    ("lib_tcp_portforward", "our_client_opens_byte_streams"),
+    ("lib_tcp_refused", "our_client_opens_byte_streams"),
+    ("lib_errors", "our_client_tells_errors_apart"),
+    ("lib_resource_upload_gzip", "our_client_flashes_and_dumps_packed_files"),
+    ("lib_resource_upload_xz", "our_client_flashes_and_dumps_packed_files"),
+    ("lib_resource_upload_bz2", "our_client_flashes_and_dumps_packed_files"),
+    ("lib_resource_upload_zstd", "our_client_flashes_and_dumps_packed_files"),
+    ("lib_resource_encoding_mismatch", "our_client_passes_files_on_as_they_are"),
+    ("lib_resource_packed_file_without_encoding", "our_client_passes_files_on_as_they_are"),
+    ("lib_flash_http_url", "our_client_passes_files_on_as_they_are"),
+];
+
+/// Runs a client of the devices of a recording. `j` asks the shell driver for its methods before anything else; a typed
+/// client has no reason to.
+async fn play(name: &str, client: impl AsyncFnOnce(Device)) {
+    let outcome = scripted(name).not_calling("get_methods").run(|socket| async move {
+        let endpoint = Endpoint::parse(&socket.display().to_string()).expect("a socket");
+        let device = Device::connect(&endpoint, &Options::default()).await.expect("an exporter");
+        client(device).await;
+    });
+    outcome.await.unwrap_or_else(|unfaithful| panic!("{unfaithful}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_client_switches_and_measures() {
+    let power = |device: &Device| device.client::<PowerClient>("power").expect("a supply");
+    play("j_power_on", async |device| power(&device).on().await.expect("on")).await;
+    play("j_power_cycle", async |device| power(&device).cycle(Delay::ZERO).await.expect("a cycle")).await;
+    play("j_power_read", async |device| {
+        let readings = power(&device).read().await.expect("a stream").collect().await.expect("readings");
+        let reading = |voltage, current| PowerReading { voltage, current };
+        assert_eq!(readings, [reading(0.0, 0.0), reading(5.0, 2.0)]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_client_opens_byte_streams() {
+    play("lib_echo_stream", async |device| {
+        let echo: NetworkClient = device.client("echo").expect("a network");
+        let mut io = echo.connect().await.expect("a stream");
+        for piece in ["hello", "worldworldworld"] {
+            io.send(piece).await.expect("sent");
+            assert_eq!(io.recv().await.expect("an answer").as_deref(), Some(piece.as_bytes()));
+        }
+        io.finish().await.expect("the end");
+        assert_eq!(io.recv().await.expect("the other end"), None);
+    })
+    .await;
+    play("lib_serial_pexpect", async |device| {
+        let serial: SerialClient = device.client("serial").expect("a port");
+        let mut console = Expect::new(serial.connect().await.expect("a stream"));
+        console.send_line("ping").await.expect("a line");
+        assert_eq!(console.expect("ping").await.expect("an answer").text, "ping");
+        console.into_inner().0.finish().await.expect("the end");
+    })
+    .await;
+    play("lib_tcp_portforward", async |device| {
+        let tcp = device.find("tcp").expect("a network");
+        let forward = TcpForward::local(&tcp).await.expect("a port");
+        let mut stream = TcpStream::connect(forward.address()).await.expect("a connection");
+        stream.write_all(b"you").await.expect("sent");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.expect("all of the answer");
+        assert_eq!(answer, b"hello you");
+        stream.shutdown().await.expect("the end");
+    })
+    .await;
+    play("lib_tcp_refused", async |device| {
+        let tcp: NetworkClient = device.client("tcp_refused").expect("a network");
+        let error = tcp.connect().await.expect_err("nobody listens there");
+        assert!(error.message().contains("All connection attempts failed"), "{error}");
+    })
+    .await;
+}
+
+fn number(number: f64) -> Value {
+    Value { kind: Some(Kind::NumberValue(number)) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_client_tells_errors_apart() {
+    const UNARY: [(&str, ErrorKind, &str); 13] = [
+        ("value_error", ErrorKind::InvalidArgument, "bad value"),
+        ("not_implemented", ErrorKind::Unsupported, "not here"),
+        ("timeout_error", ErrorKind::Timeout, "too slow"),
+        ("runtime_error", ErrorKind::Device, "something broke"),
+        ("key_error", ErrorKind::Device, "'k'"),
+        ("os_error", ErrorKind::Device, "[Errno 2] No such file or directory: '/no/such/file'"),
+        ("unicode_message", ErrorKind::Device, "café 100% 世界"),
+        ("multiline_message", ErrorKind::Device, "line 1\nline 2\r\n\ttabbed"),
+        ("pydantic_validation", ErrorKind::InvalidArgument, "1 validation error for int"),
+        ("unserializable", ErrorKind::InvalidArgument, "Unable to serialize unknown type"),
+        ("nosuch", ErrorKind::MethodNotFound, "method nosuch not found on driver"),
+        ("not_exported", ErrorKind::MethodNotFound, "method not_exported missing marker marker_drivercall"),
+        ("count", ErrorKind::MethodNotFound, "method count missing marker marker_drivercall"),
+    ];
+    play("lib_errors", async |device| {
+        let errors = device.find("errors").expect("the driver");
+        let text = |text: &str| Value { kind: Some(Kind::StringValue(text.to_owned())) };
+        // An answer comes once everything has come that was asked before it: the order is the recorded one.
+        let refused = async |method: &str, args: Vec<Value>, kind: ErrorKind, text: &str| {
+            let error = errors.call_values(method, args).await.expect_err(method);
+            assert_eq!(error.kind(), kind, "{method}: {error}");
+            assert!(error.message().contains(text), "{method}: {error}");
+        };
+        for (method, kind, text) in UNARY {
+            refused(method, Vec::new(), kind, text).await;
+        }
+        assert_eq!(errors.call_values("add", vec![number(1.0)]).await.expect("a sum"), number(11.0));
+        let two = vec![number(1.0), number(2.0)];
+        assert_eq!(errors.call_values("add", two).await.expect("a sum"), number(3.0));
+        refused("add", Vec::new(), ErrorKind::Device, "missing 1 required positional argument: 'a'").await;
+        refused("add", vec![text("a")], ErrorKind::Device, "can only concatenate str").await;
+        refused("long_message", vec![number(100.0)], ErrorKind::Device, "xxxxxxxxxx").await;
+        // Like the existing client, ours takes a missing method for a missing feature in unary calls only.
+        for (method, items, end) in [
+            ("value_error", 0, Some((ErrorKind::Device, "missing marker marker_streamingdrivercall"))),
+            ("nosuch", 0, Some((ErrorKind::Device, "method nosuch not found on driver"))),
+            ("count_then_fail", 3, Some((ErrorKind::InvalidArgument, "after the items"))),
+            ("stream_not_implemented", 0, Some((ErrorKind::Device, "takes 1 positional argument"))),
+            ("count", 3, None),
+        ] {
+            let mut stream = errors.stream_values(method, vec![number(3.0)]).await.expect("a stream");
+            let mut seen = 0;
+            let mut error = None;
+            while let Some(item) = stream.next().await {
+                match item {
+                    Ok(_) => seen += 1,
+                    Err(failed) => error = Some(failed),
+                }
+            }
+            assert_eq!(seen, items, "{method}");
+            assert_eq!(
+                error.as_ref().map(|error| error.kind()),
+                end.map(|(kind, _)| kind),
+                "{method}: {error:?}"
+            );
+            if let (Some(error), Some((_, text))) = (error, end) {
+                assert!(error.message().contains(text), "{method}: {error}");
+            }
+        }
+    })
+    .await;
+}
+
+fn plain() -> Bytes {
+    b"jumpstarter ".repeat(20).into()
+}
+
+/// The file that the recorded client sent, whose bytes another packer would not reproduce.
+fn recorded_file(name: &str) -> Bytes {
+    let recording = jumpstarter_tests::recording::Recording::load(name).expect("a recording");
+    jumpstarter_tests::scripted::payload(&recording, 0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_client_flashes_and_dumps_packed_files() {
+    for (name, compression) in [
+        ("lib_resource_upload_gzip", Compression::Gzip),
+        ("lib_resource_upload_xz", Compression::Xz),
+        ("lib_resource_upload_bz2", Compression::Bz2),
+        ("lib_resource_upload_zstd", Compression::Zstd),
+    ] {
+        play(name, async |device| {
+            let flasher: FlasherClient = device.client("flasher").expect("a flasher");
+            let file = Source::from_bytes(recorded_file(name));
+            flasher.flash_file(file, None, Some(compression)).await.expect("flashed");
+            let (sink, dumped) = Sink::to_memory();
+            flasher.dump(sink, None).await.expect("dumped");
+            assert_eq!(dumped.await.expect("all of it"), plain());
+            // The recorded exporter never ends what it packs.
+            let (sink, _) = Sink::to_memory();
+            let error = flasher.dump_file(sink, None, Some(compression)).await.expect_err("a cut file");
+            assert_eq!(error.kind(), ErrorKind::Truncated, "{error}");
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_client_passes_files_on_as_they_are() {
+    play("lib_resource_encoding_mismatch", async |device| {
+        let flasher: FlasherClient = device.client("flasher").expect("a flasher");
+        let file = Source::from_bytes(plain());
+        let error = flasher.flash_file(file, None, Some(Compression::Gzip)).await.expect_err("no gzip");
+        assert!(error.message().contains("incorrect header check"), "{error}");
+    })
+    .await;
+    let name = "lib_resource_packed_file_without_encoding";
+    play(name, async |device| {
+        let flasher: FlasherClient = device.client("flasher").expect("a flasher");
+        let file = recorded_file(name);
+        let partition = || Some("part".to_owned());
+        flasher.flash(Source::from_bytes(file.clone()), partition()).await.expect("flashed");
+        let (sink, dumped) = Sink::to_memory();
+        flasher.dump(sink, partition()).await.expect("dumped");
+        assert_eq!(dumped.await.expect("all of it"), file);
+    })
+    .await;
+    play("lib_flash_http_url", async |device| {
+        let flasher: FlasherClient = device.client("flasher").expect("a flasher");
+        let url = "http://127.0.0.1:18081/dir/image%20one.bin?sig=a%2Fb";
+        flasher.flash(Source::from_url(url, BTreeMap::new()), None).await.expect("flashed");
+        let (sink, dumped) = Sink::to_memory();
+        flasher.dump(sink, None).await.expect("dumped");
+        assert_eq!(dumped.await.expect("all of it"), &b"fromweb"[..]);
+    })
+    .await;
+}
