@@ -85,3 +85,30 @@ pub(crate) async fn repeated(client: &Client, scenarios: &[&str]) {
     }
     assert!(problems.is_empty(), "{problems}");
 }
+
+/// Failed calls: what the Python client raises, as `[class, caught as, text]`. Of the text, the given part has to be there.
+pub(crate) async fn errors(client: &Client, node: &str, wanted: &[(&str, &str, &[&str], &str)]) {
+    let calls = wanted.iter().map(|(call, ..)| *call);
+    let arguments: Vec<_> = std::iter::once(node).chain(calls).collect();
+    let output = client.check("errors", &arguments).await.expect("the check runs").success();
+    let seen: Vec<(String, Vec<String>, String)> =
+        output.lines().map(|line| serde_json::from_str(line).expect("an exception")).collect();
+    assert_eq!(seen.len(), wanted.len());
+    for ((class, caught, text), (call, wanted_class, wanted_caught, part)) in seen.iter().zip(wanted) {
+        let caught: Vec<_> = caught.iter().map(String::as_str).collect();
+        assert_eq!((class.as_str(), &caught[..]), (*wanted_class, *wanted_caught), "{call}");
+        assert!(text.contains(part), "{call}: {text}");
+    }
+}
+
+/// What the Python client raises for the `errors` driver, whoever serves it.
+pub(crate) const OF_ERRORS: [(&str, &str, &[&str], &str); 8] = [
+    ("value_error", "DriverInvalidArgument", &["DriverError", "ValueError"], "bad value"),
+    ("value_error_sync", "DriverInvalidArgument", &["DriverError", "ValueError"], "bad value, sync"),
+    ("not_implemented", "DriverMethodNotImplemented", &["DriverError", "NotImplementedError"], "not here"),
+    ("timeout_error", "DriverError", &["DriverError"], "too slow"),
+    ("runtime_error", "DriverError", &["DriverError"], "something broke"),
+    ("nosuch", "DriverMethodNotImplemented", &["DriverError", "NotImplementedError"], "not found on driver"),
+    ("validated=[3.5]", "DriverInvalidArgument", &["DriverError", "ValueError"], "3.5"),
+    ("*count_then_fail=[2]", "DriverInvalidArgument", &["DriverError", "ValueError"], "after the items"),
+];

@@ -2,12 +2,18 @@
 //!
 //! | Module | Client | Exporter |
 //! |---|---|---|
-//! | `checks` | what each pair has to be able to do | |
-//! | `ours` | Python | ours |
-//! | `upstream` | Python | Python: proves the checks |
+//! | `checks` | what the Python client has to be able to do | |
+//! | `devices` | what ours has to be able to do | |
+//! | `ours` | both | ours, inside of the test |
+//! | `programs` | Python | our `jmp` |
+//! | `upstream` | both | Python: proves the checks of its client |
+//! | `descriptors` | one that knows only descriptors | ours |
 
 mod checks;
+mod descriptors;
+mod devices;
 mod ours;
+mod programs;
 mod upstream;
 
 use jumpstarter_tests::{client::Client, python::python, recording::Recording};

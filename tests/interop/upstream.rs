@@ -1,5 +1,5 @@
-//! The Python client with the Python exporter. Everything that the checks demand holds between the two; so a check that
-//! fails with one of ours shows a mistake of ours.
+//! Clients of the Python exporter, its own and ours. Everything that the checks
+//! demand of the Python client holds with this exporter, so one that fails with ours shows a mistake of ours.
 
 use jumpstarter_tests::client::Client;
 use jumpstarter_tests::exporter::{Exporter, Program, config};
@@ -7,6 +7,7 @@ use jumpstarter_tests::helpers::{Helper, free_address};
 use jumpstarter_tests::python::{Python, python};
 
 use crate::checks::{self, PackedDumps};
+use crate::devices::{self, COMPOSITE, READINGS};
 
 async fn exporter(python: &Python) -> (Exporter, Client, Helper) {
     let greeter = Helper::greeter().await.expect("a helper");
@@ -27,6 +28,7 @@ async fn the_checks_hold_between_python_peers() {
     assert_eq!(checks::console(&client, "serial", &steps).await, ["ping", "pong"]);
     checks::flash(&client, "mux_flasher", PackedDumps::Truncated).await;
     checks::logs(&client, "power", "on", "power on").await;
+    checks::errors(&client, "errors", &checks::OF_ERRORS).await;
     let tree = [
         ["", "jumpstarter_driver_composite.client.CompositeClient"],
         ["power", "jumpstarter_driver_power.client.PowerClient"],
@@ -80,5 +82,51 @@ async fn a_standalone_exporter_serves_clients_over_tcp() {
     let exporter = Exporter::standalone(&program, &config, &address, None).await.expect("an exporter");
     let client = Client::new(&python, &exporter.host());
     checks::power(&client, "power", &[[0.0, 0.0], [5.0, 2.0]]).await;
+    exporter.stop().await.expect("an orderly end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_client_uses_the_python_exporter() {
+    let Some(python) = python() else { return };
+    let (exporter, _, _greeter) = exporter(&python).await;
+    let web = Helper::web(b"fromweb").await.expect("a helper");
+    let device = devices::connect(&exporter.address).await;
+    devices::power(&device, "power", &READINGS).await;
+    devices::console(&device, "serial").await;
+    devices::flash(&device, "mux_flasher", PackedDumps::Truncated).await;
+    devices::flash_from(&device, "flasher", &format!("http://{}/image", web.address), b"fromweb").await;
+    devices::echo(&device, "echo").await;
+    devices::forward(&device, "tcp").await;
+    devices::logs(&device, "power", "power on").await;
+    devices::errors(&device, "errors").await;
+    drop(device);
+    exporter.stop().await.expect("an orderly end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_client_builds_the_tree_of_a_composite() {
+    let Some(python) = python() else { return };
+    let config = config("reports/composite.yaml", &[]).expect("a configuration");
+    let exporter = Exporter::local(&Program::Upstream(python), &config).await.expect("an exporter");
+    let device = devices::connect(&exporter.address).await;
+    devices::tree(&device, &COMPOSITE);
+    // What a reference leads to can be used in its place.
+    devices::power(&device, "proxy", &READINGS).await;
+    devices::echo(&device, "proxy_composite.echo").await;
+    drop(device);
+    exporter.stop().await.expect("an orderly end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_client_uses_a_standalone_python_exporter_over_tcp() {
+    let Some(python) = python() else { return };
+    let config = config("exporter.yaml", &[]).expect("a configuration");
+    let address = free_address().await.expect("an address");
+    let program = Program::Upstream(python);
+    let exporter = Exporter::standalone(&program, &config, &address, None).await.expect("an exporter");
+    let device = devices::connect(&exporter.address).await;
+    devices::power(&device, "power", &READINGS).await;
+    devices::console(&device, "serial").await;
+    drop(device);
     exporter.stop().await.expect("an orderly end");
 }
