@@ -214,3 +214,22 @@ fn every_driver_is_in_its_crates_list() {
         }
     }
 }
+
+/// A file that somebody shortens while it is mapped kills the process. Nothing here maps files, and no crate for it may
+/// come in by a direct dependency.
+#[test]
+fn pitfall_p2_nothing_maps_files() {
+    let workspace = Workspace::read();
+    for (name, package) in &workspace.packages {
+        for dependency in &package.dependencies {
+            assert!(!dependency.name.contains("mmap"), "{name} uses {}", dependency.name);
+        }
+        let folder = package.manifest_path.parent().expect("a folder");
+        let calls = ["mm::mmap(", "libc::mmap(", "Mmap::map("];
+        for text in sources(folder.as_std_path(), &workspace) {
+            // This very test names them.
+            let text = text.split("fn pitfall_p2_").next().unwrap_or_default();
+            assert!(!calls.iter().any(|call| text.contains(call)), "{name} maps a file");
+        }
+    }
+}

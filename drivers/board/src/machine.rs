@@ -40,16 +40,18 @@ async fn boot(board: &Shared, input: &mut mpsc::Receiver<Bytes>) -> Next {
         say("button held: recovery prompt");
         return Prompt::new(board, "recovery").run(input).await;
     }
-    match board.medium.side().await {
-        Side::Dut => {}
-        Side::Host => {
-            say("no medium: it is connected to the host");
-            return Next::Halt;
+    let elsewhere = match board.medium.side().await {
+        Side::Dut => None,
+        Side::Host => Some("no medium: it is connected to the host"),
+        Side::Nobody => Some("no medium: it is connected to nobody"),
+    };
+    if let Some(elsewhere) = elsewhere {
+        say(elsewhere);
+        // Somebody whose transfer was cut never came to give the medium back: say what is wrong with it, too.
+        if let Ok(Content::Incomplete { size }) = board.medium.content().await {
+            say(&broken(size));
         }
-        Side::Nobody => {
-            say("no medium");
-            return Next::Halt;
-        }
+        return Next::Halt;
     }
     let script = match board.medium.content().await {
         Ok(Content::Image { size, sha256, script }) => {
@@ -61,7 +63,7 @@ async fn boot(board: &Shared, input: &mut mpsc::Receiver<Bytes>) -> Next {
             return Next::Halt;
         }
         Ok(Content::Incomplete { size }) => {
-            say(&format!("broken image: writing was interrupted ({size} bytes are there); flash it again"));
+            say(&broken(size));
             return Next::Halt;
         }
         Err(error) => {
@@ -95,6 +97,10 @@ async fn boot(board: &Shared, input: &mut mpsc::Receiver<Bytes>) -> Next {
     }
     say("image ended");
     Next::Halt
+}
+
+fn broken(size: u64) -> String {
+    format!("broken image: writing was interrupted ({size} bytes are there); flash it again")
 }
 
 /// A prompt that echoes and knows a few words.

@@ -29,10 +29,7 @@ use jumpstarter_core::{
     describe::Framing,
     io::{IoReader, IoWriter},
 };
-use jumpstarter_transport::{
-    frames::Lost,
-    status,
-};
+use jumpstarter_transport::{frames::Lost, status};
 use tokio::{
     sync::watch,
     time::{Instant, sleep, sleep_until},
@@ -40,13 +37,7 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Status;
 
-use crate::{
-    calls::ended,
-    count::Counted,
-    panics,
-    session::Shared,
-    tree::Node,
-};
+use crate::{calls::ended, count::Counted, panics, session::Shared, tree::Node};
 
 /// How long a call is kept after both directions have ended, so that its client can end it; how long the last bytes of
 /// a client that has gone may take to reach the device; how long a device that takes no more data may still be read.

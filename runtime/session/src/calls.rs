@@ -254,11 +254,7 @@ impl Operation {
         match reply {
             Reply::Stream(stream) => {
                 let ended = Box::pin(self.shared.ended.clone().cancelled_owned());
-                Ok(Answers {
-                    stream: Some(stream),
-                    ended,
-                    operation: self,
-                })
+                Ok(Answers { stream: Some(stream), ended, operation: self })
             }
             _ => Err(self.failed(wrong_reply())),
         }

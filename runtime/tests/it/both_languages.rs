@@ -41,6 +41,24 @@ async fn pitfall_v4_an_absent_argument_is_its_default_and_null_is_not() {
     assert_eq!(error.message(), "argument `amps` of set_limit: expected a number, got null");
 }
 
+/// In upstream's calls the place is the contract; in native ones the field's number is, in whatever order they come.
+#[jumpstarter::test]
+async fn pitfall_v5_arguments_go_by_place_or_by_number_and_never_by_guessing() {
+    let bench = provide(MemoryBench::default());
+    // The types would fit the other way round as well, for a reader that guesses.
+    let error = legacy(&bench, "set_limit", vec![number(2.5), text("a")]).await.unwrap_err();
+    assert_eq!(error.message(), "argument `channel` of set_limit: expected text, got 2.5");
+    let places: Vec<_> = bench.interface.methods[bench.interface.by_export("set_limit").unwrap()]
+        .params
+        .iter()
+        .map(|param| (param.name, param.tag))
+        .collect();
+    assert_eq!(places, [("channel", 1), ("amps", 2), ("steps", 3)]);
+    let shuffled = [field(3, &3_i64), field(1, &"a".to_owned()), field(2, &2.5)].concat();
+    let answer = native(&bench, "SetLimit", shuffled).await.unwrap();
+    assert_eq!(unary_bytes(answer), field(1, &"a 2.5 Some(3)".to_owned()));
+}
+
 #[jumpstarter::test]
 async fn pitfall_v1_wrong_arguments_are_named() {
     let bench = provide(MemoryBench::default());

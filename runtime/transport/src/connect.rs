@@ -344,6 +344,36 @@ async fn tcp(host: &str, port: u16) -> Result<TcpStream> {
     Ok(stream)
 }
 
+/// Says what is wrong with a certificate in words for whoever has to replace it.
+fn untrusted_certificate(why: &rustls::CertificateError) -> Error {
+    use rustls::CertificateError as E;
+    let text = format!("{why:?}");
+    let (reason, remedy) = if text.contains("CaUsedAsEndEntity") {
+        (
+            "it is the certificate of a CA, which cannot stand for a server",
+            "make one with `basicConstraints=CA:FALSE`, or connect without verification",
+        )
+    } else {
+        match why {
+            E::UnknownIssuer => {
+                ("nobody who is trusted here issued it", "give its CA, or connect without verification")
+            }
+            E::Expired | E::ExpiredContext { .. } => ("it has expired", "renew it on the exporter"),
+            E::NotValidYet | E::NotValidYetContext { .. } => {
+                ("it is not valid yet", "compare the clocks of both machines")
+            }
+            E::NotValidForName | E::NotValidForNameContext { .. } => {
+                ("it is for another name", "use the name that the certificate was issued for")
+            }
+            _ => (text.as_str(), "give its CA, or connect without verification"),
+        }
+    };
+    Error::new(
+        ErrorKind::Unauthenticated,
+        format!("the server's certificate is not trusted: {reason}; {remedy}"),
+    )
+}
+
 async fn handshake(
     tls: &TlsConnector,
     server: ServerName<'static>,
@@ -352,10 +382,7 @@ async fn handshake(
     tls.connect(server, stream).await.map_err(|error| {
         let untrusted = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
         match untrusted {
-            Some(rustls::Error::InvalidCertificate(why)) => Error::new(
-                ErrorKind::Unauthenticated,
-                format!("the server's certificate is not trusted ({why:?}); give its CA, or connect without verification"),
-            ),
+            Some(rustls::Error::InvalidCertificate(why)) => untrusted_certificate(why),
             Some(rustls::Error::InvalidMessage(_)) => {
                 Error::disconnected("the server does not speak TLS; it may be listening in clear text")
             }

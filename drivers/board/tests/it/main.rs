@@ -113,7 +113,11 @@ async fn pitfall_s1_a_cut_flash_marks_the_image_and_fails_at_both_ends() -> Resu
     let mut console = console(&bench).await;
     power(&bench).on().await?;
     console.expect("broken image: writing was interrupted").await?;
+    // A client that was killed never gave the medium back: the board says both.
     storage.host().await?;
+    power(&bench).cycle("0s".parse().expect("no time")).await?;
+    console.expect("no medium: it is connected to the host").await?;
+    console.expect("broken image: writing was interrupted").await?;
     let (sink, content) = Sink::to_memory();
     let error = storage.read(sink).await.expect_err("incomplete");
     assert!(error.message().contains("incomplete"), "{error}");

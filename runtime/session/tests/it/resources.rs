@@ -181,6 +181,25 @@ async fn pitfall_r3_a_handle_may_be_a_map_or_json_text() {
 }
 
 #[tokio::test]
+async fn pitfall_p1_nothing_that_a_peer_sends_names_a_file_of_ours() {
+    let host = Host::new();
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    let path = secret.path().display();
+    std::fs::write(secret.path(), "secret").unwrap();
+    let handles = [
+        format!(r#"{{"kind":"file","path":"{path}"}}"#),
+        format!(r#"{{"kind":"client_stream","uuid":"{path}"}}"#),
+        format!(r#"{{"kind":"presigned_request","headers":{{}},"url":"file://{path}","method":"GET"}}"#),
+        format!(r#"{{"kind":"presigned_request","headers":{{}},"url":"{path}","method":"GET"}}"#),
+    ];
+    for handle in handles {
+        let refused = host.call("flash", vec![text(&handle)]).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{handle}: {refused:?}");
+    }
+    assert_eq!(std::fs::read_to_string(secret.path()).unwrap(), "secret");
+}
+
+#[tokio::test]
 async fn pitfall_s1_a_cut_upload_is_an_error_at_the_driver() {
     let data = image(20_000);
     for cut in Cut::ALL {
