@@ -155,7 +155,7 @@ async fn our_client_tells_errors_apart() {
             }
             assert_eq!(seen, items, "{method}");
             assert_eq!(
-                error.as_ref().map(|error| error.kind()),
+                error.as_ref().map(jumpstarter::Error::kind),
                 end.map(|(kind, _)| kind),
                 "{method}: {error:?}"
             );

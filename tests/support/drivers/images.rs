@@ -33,7 +33,7 @@ impl Images {
         let arriving = place.with_extension("part");
         let mut file = File::create(&arriving).await.context("writing an image")?;
         source.copy_to(&mut file).await?;
-        Ok(fs::rename(arriving, place).await.context("writing an image")?)
+        fs::rename(arriving, place).await.context("writing an image")
     }
 
     async fn read(&self, name: &str, sink: Sink) -> Result<()> {
