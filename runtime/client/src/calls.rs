@@ -9,9 +9,7 @@ use jumpstarter_core::{
     dispatch::{Answer, Attached, Reply},
     wire::value,
 };
-use jumpstarter_protocol::v1::{
-    DriverCallRequest, StreamingDriverCallRequest, StreamingDriverCallResponse,
-};
+use jumpstarter_protocol::v1::{DriverCallRequest, StreamingDriverCallRequest, StreamingDriverCallResponse};
 use jumpstarter_transport::status::{self, Call};
 use prost_types::Value;
 use serde_json::json;
@@ -121,8 +119,9 @@ pub(crate) async fn make(
             let mut exporter = instance.connection.exporter()?;
             let request = StreamingDriverCallRequest { uuid, method: name, args };
             let call = async move { exporter.streaming_driver_call(request).await };
-            let convert =
-                |answer: StreamingDriverCallResponse| Answer::Value(answer.result.unwrap_or_else(value::null));
+            let convert = |answer: StreamingDriverCallResponse| {
+                Answer::Value(answer.result.unwrap_or_else(value::null))
+            };
             let answers = wire::start(call, Call::Streaming, convert).await?;
             Ok(Reply::Stream(with_files(answers, pumps)))
         }
