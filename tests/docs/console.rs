@@ -6,6 +6,7 @@
 
 use std::{
     fmt::Write as _,
+    io::Write as _,
     path::{Path, PathBuf},
     process::Stdio,
     sync::OnceLock,
@@ -249,8 +250,11 @@ struct Output {
 }
 
 async fn shell(opening: Option<&str>, script: &str, around: &Surroundings, place: &str) -> Output {
-    let file = around.folder.join("script.sh");
-    std::fs::write(&file, script).expect("a writable folder");
+    // A name of its own: bash reads a script while it runs it, and an earlier run may not be over.
+    let mut file =
+        tempfile::Builder::new().prefix("script-").tempfile_in(&around.folder).expect("a writable folder");
+    file.write_all(script.as_bytes()).expect("a writable folder");
+    let name = file.path().file_name().expect("a name").to_string_lossy().into_owned();
     let path = std::env::var_os("PATH").unwrap_or_default();
     // Neither an installed `j` nor one of another build may stand in for the one that is meant.
     let inherited = std::env::split_paths(&path)
@@ -260,7 +264,7 @@ async fn shell(opening: Option<&str>, script: &str, around: &Surroundings, place
     command.args(["--norc", "--noprofile"]);
     match opening {
         Some(opening) => command.arg("-c").arg(opening),
-        None => command.arg("script.sh"),
+        None => command.arg(&name),
     };
     for name in FOREIGN {
         command.env_remove(name);
@@ -283,7 +287,7 @@ async fn shell(opening: Option<&str>, script: &str, around: &Surroundings, place
     if opening.is_some() {
         // The commands themselves get no input: they would read the rest of the script.
         input
-            .write_all(b". ./script.sh </dev/null\n")
+            .write_all(format!(". ./{name} </dev/null\n").as_bytes())
             .await
             .unwrap_or_else(|error| panic!("{place}: {error}"));
     }

@@ -76,41 +76,43 @@ fn write(path: &Path, text: &str) {
 
 /// The folder with the crates, all of which were built.
 pub(crate) fn built() -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT
-        .get_or_init(|| {
-            let folder = scratch("outside");
-            let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("the workspace");
-            // With the same profiles, what was built for the workspace can be used.
-            let profiles = manifest.split("\n[").filter(|section| section.starts_with("profile."));
-            let profiles: String = profiles.flat_map(|section| ["\n[", section, "\n"]).collect();
-            let members: Vec<_> = crates().iter().map(|outside| outside.name).collect();
-            write(
-                &folder.join("Cargo.toml"),
-                &format!("[workspace]\nresolver = \"3\"\nmembers = {members:?}\n{profiles}"),
-            );
-            let lock = fs::read_to_string(root().join("Cargo.lock")).expect("the workspace's versions");
-            write(&folder.join("Cargo.lock"), &lock);
-            let repository = format!("{}/", root().display());
-            for Outside { name, page, own } in crates() {
-                let files = Page::read(page).files().into_iter().chain(own);
-                for (file, text) in files {
-                    write(&folder.join(name).join(file), &text.replace(REPOSITORY, &repository));
-                }
-                let examples = folder.join(name).join("examples");
-                if name == "device" && !examples.exists() {
-                    symlink(root().join("examples"), &examples).expect("a link");
-                }
+    static BUILT: OnceLock<(PathBuf, fs::File)> = OnceLock::new();
+    let (folder, _) = BUILT.get_or_init(|| {
+        let folder = scratch("outside");
+        fs::create_dir_all(&folder).expect("a writable target directory");
+        // Two runs of this test at once would use the same files. The lock goes with the process.
+        let lock = fs::File::create(folder.join("lock")).expect("a writable target directory");
+        lock.lock().expect("a lock");
+        let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("the workspace");
+        // With the same profiles, what was built for the workspace can be used.
+        let profiles = manifest.split("\n[").filter(|section| section.starts_with("profile."));
+        let profiles: String = profiles.flat_map(|section| ["\n[", section, "\n"]).collect();
+        let members: Vec<_> = crates().iter().map(|outside| outside.name).collect();
+        write(
+            &folder.join("Cargo.toml"),
+            &format!("[workspace]\nresolver = \"3\"\nmembers = {members:?}\n{profiles}"),
+        );
+        let versions = fs::read_to_string(root().join("Cargo.lock")).expect("the workspace's versions");
+        write(&folder.join("Cargo.lock"), &versions);
+        let repository = format!("{}/", root().display());
+        for Outside { name, page, own } in crates() {
+            let files = Page::read(page).files().into_iter().chain(own);
+            for (file, text) in files {
+                write(&folder.join(name).join(file), &text.replace(REPOSITORY, &repository));
             }
-            let said = cargo(&folder, &["build", "--quiet", "--workspace", "--all-targets"]);
-            // Warnings about our own crates are somebody else's business, and have absolute paths.
-            let ours = |line: &str| {
-                members.iter().any(|name| line.trim_start().starts_with(&format!("--> {name}/")))
-            };
-            assert!(!said.lines().any(ours), "what is on the pages has to be free of warnings:\n{said}");
-            folder
-        })
-        .clone()
+            let examples = folder.join(name).join("examples");
+            if name == "device" && !examples.exists() {
+                symlink(root().join("examples"), &examples).expect("a link");
+            }
+        }
+        let said = cargo(&folder, &["build", "--quiet", "--workspace", "--all-targets"]);
+        // Warnings about our own crates are somebody else's business, and have absolute paths.
+        let ours =
+            |line: &str| members.iter().any(|name| line.trim_start().starts_with(&format!("--> {name}/")));
+        assert!(!said.lines().any(ours), "what is on the pages has to be free of warnings:\n{said}");
+        (folder, lock)
+    });
+    folder.clone()
 }
 
 fn surroundings(name: &str, opened: &'static [(&'static str, &'static str)]) -> Surroundings {
