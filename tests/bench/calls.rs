@@ -11,14 +11,14 @@ use crate::{
 };
 
 /// Calls in a row, per round.
-const IN_A_ROW: usize = 5_000;
+const IN_A_ROW: usize = 2_000;
 
 /// Callers at once, and how many calls each of them makes per round.
 const CALLERS: usize = 16;
-const EACH: usize = 2_500;
+const EACH: usize = 1_000;
 
 /// Messages per round of a streaming call.
-const MESSAGES: usize = 200_000;
+const MESSAGES: usize = 100_000;
 
 /// The median time of one call.
 pub(crate) async fn unary(effort: Effort) -> Outcome<Vec<Row>> {

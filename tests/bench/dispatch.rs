@@ -15,7 +15,7 @@ use crate::{
     report::{Goal, Row, in_turns},
 };
 
-const CALLS: usize = 200_000;
+const CALLS: usize = 50_000;
 
 /// What a generated server does at least: decode, call through a pointer, encode.
 trait ByHand: Send + Sync {

@@ -98,7 +98,7 @@ fn run() -> Outcome<()> {
             other => return Err(format!("{other:?} is none of the figures: {}", FIGURES.join(", ")).into()),
         }
     }
-    let effort = if quick { Effort { rounds: 2, divisor: 20 } } else { Effort { rounds: 7, divisor: 1 } };
+    let effort = if quick { Effort { rounds: 2, divisor: 20 } } else { Effort { rounds: 15, divisor: 1 } };
     let figures: Vec<_> = FIGURES
         .iter()
         .copied()

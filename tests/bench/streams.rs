@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Bytes per round.
-const VOLUME: usize = 256 << 20;
+const VOLUME: usize = 128 << 20;
 
 /// Open streams.
 const STREAMS: usize = 1_000;

@@ -12,7 +12,10 @@ use jumpstarter_core::{
     dispatch::{Answer, Language, Payload, Reply, Sending},
 };
 use jumpstarter_transport::status::{self, Call};
-use tonic::{Request, metadata::MetadataMap};
+use tonic::{
+    Request,
+    metadata::{AsciiMetadataValue, MetadataMap},
+};
 
 use crate::{
     Connection, calls, duplex,
@@ -31,6 +34,8 @@ pub(crate) struct Instance {
     pub(crate) connection: Connection,
     /// As the report spells it.
     pub(crate) uuid: String,
+    /// The same as every native call carries it; none when it cannot be sent.
+    key: Option<AsciiMetadataValue>,
     /// Full names of its native services.
     services: Vec<String>,
     /// What was found out about interfaces; few per instance, looked up before every call.
@@ -48,7 +53,8 @@ enum Route {
 
 impl Instance {
     pub(crate) fn new(connection: Connection, uuid: String, services: Vec<String>) -> Self {
-        Self { connection, uuid, services, known: RwLock::default() }
+        let key = uuid.parse().ok();
+        Self { connection, uuid, key, services, known: RwLock::default() }
     }
 
     /// Full names of its native services.
@@ -131,10 +137,14 @@ impl Instance {
     ) -> Result<Reply> {
         let channel = self.connection.channel()?;
         let mut metadata = MetadataMap::with_capacity(2);
-        metadata.insert(INSTANCE, header("the instance", &self.uuid)?);
-        let request = Request::from_parts(metadata.clone(), tonic::Extensions::default(), bytes);
+        let key = match &self.key {
+            Some(key) => key.clone(),
+            None => header("the instance", &self.uuid)?,
+        };
+        metadata.insert(INSTANCE, key);
         match method.kind {
             Kind::Unary => {
+                let request = Request::from_parts(metadata, tonic::Extensions::default(), bytes);
                 let call = async {
                     let answer = wire::unary(channel, path, request).await;
                     answer.map_err(|status| status::from_status(&status, Call::Native))
@@ -142,12 +152,13 @@ impl Instance {
                 Ok(Reply::Unary(Answer::Proto(alongside(pumps, call).await?)))
             }
             Kind::ServerStream => {
+                let request = Request::from_parts(metadata, tonic::Extensions::default(), bytes);
                 let call = wire::server_stream(channel, path, request);
                 let answers = wire::start(call, Call::Native, Answer::Proto).await?;
                 Ok(Reply::Stream(with_files(answers, pumps)))
             }
             Kind::Bytes => {
-                if !request.get_ref().is_empty() {
+                if !bytes.is_empty() {
                     return Err(calls::no_arguments(method.export));
                 }
                 let patience = self.connection.patience().stream;
