@@ -155,10 +155,9 @@ fn versions_stand_in_the_root_only() {
         for line in manifest.lines() {
             if line.starts_with('[') {
                 section = line;
-            } else if section.ends_with("dependencies]") && line.contains("version = ") {
-                own.push(line);
-            } else if section.ends_with("dependencies]") && line.contains(" = \"") && !line.contains('{') {
-                own.push(line);
+            } else if section.ends_with("dependencies]") {
+                let plain = line.contains(" = \"") && !line.contains('{');
+                own.extend((plain || line.contains("version = ")).then_some(line));
             }
         }
         assert!(own.is_empty(), "{name} has versions of its own: {own:?}");
