@@ -23,9 +23,10 @@ pub(crate) async fn take(effort: Effort, programs: &Programs) -> Outcome<Vec<Row
     let seconds = watched.as_secs_f64();
     let mut memory = Row::new("idle", "resident memory of an exporter", "MiB", Goal::AtMost(12.0));
     let mut own = Row::new("idle", "of which its own, without mapped files", "MiB", Goal::None);
-    let mut alone = Row::new("idle", format!("context switches in {seconds} s"), "", Goal::AtMost(0.0));
+    let mut alone =
+        Row::new("idle", format!("context switches in {seconds} s"), "switches", Goal::AtMost(0.0));
     let what = format!("the same with a client and an open byte stream, {seconds} s");
-    let mut connected = Row::new("idle", what, "", Goal::AtMost(0.0));
+    let mut connected = Row::new("idle", what, "switches", Goal::AtMost(0.0));
     for (program, _) in programs.both(effort).into_iter().flatten() {
         let mut running = Running::start(&program, FILE).await?;
         let id = running.id();
