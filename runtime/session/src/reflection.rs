@@ -6,8 +6,12 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use futures::{StreamExt as _, stream::BoxStream};
-use jumpstarter_core::descriptor;
+use jumpstarter_core::descriptor::{
+    self, Descriptor,
+    proto::{FileDescriptorProto, FileDescriptorSet},
+};
 use jumpstarter_protocol::DESCRIPTORS;
+use prost::Message as _;
 use tonic::{Request, Response, Status, service::Routes};
 use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse,
@@ -63,11 +67,32 @@ fn sets(shared: &Shared) -> Vec<Vec<u8>> {
             if let Ok(descriptor) = descriptor::file(provided.interface)
                 && seen.insert(descriptor.name.clone())
             {
-                sets.push(descriptor.set().to_vec());
+                let aliases = provided.interface.also.iter().map(|alias| further_name(descriptor, alias));
+                let aliases = aliases.flat_map(|file| FileDescriptorSet { file: vec![file] }.encode_to_vec());
+                // Two descriptor sets behind each other are one.
+                sets.push(descriptor.set().iter().copied().chain(aliases).collect());
             }
         }
     }
     sets
+}
+
+/// The file of a further name of an interface: the same methods, with the messages of the interface's own file.
+fn further_name(descriptor: &Descriptor, alias: &str) -> FileDescriptorProto {
+    let (package, service) = alias.rsplit_once('.').unwrap_or(("", alias));
+    let own = &descriptor.file;
+    let mut services = own.service.clone();
+    for described in &mut services {
+        described.name = Some(service.to_owned());
+    }
+    FileDescriptorProto {
+        name: Some(format!("{}.proto", alias.replace('.', "/"))),
+        package: Some(package.to_owned()),
+        dependency: own.dependency.iter().cloned().chain([descriptor.name.clone()]).collect(),
+        service: services,
+        syntax: own.syntax.clone(),
+        ..FileDescriptorProto::default()
+    }
 }
 
 /// Everything is well until the session ends.

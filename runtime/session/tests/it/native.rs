@@ -304,6 +304,12 @@ async fn reflection_lists_the_services_of_the_drivers_and_describes_them() {
     };
     let report = host.session.report();
     assert_eq!(file.file_descriptor_proto, [report.reports[1].file_descriptor_proto[0].to_vec()]);
+    // Every name that is listed can be described, further names of an interface as well.
+    for name in names {
+        let symbol = MessageRequest::FileContainingSymbol(name.clone());
+        let answer = reflect(&channel, symbol).await;
+        assert!(matches!(answer, MessageResponse::FileDescriptorResponse(_)), "{name}: {answer:?}");
+    }
     let symbol = MessageRequest::FileContainingSymbol("jumpstarter.v1.ExporterService".to_owned());
     assert!(matches!(reflect(&channel, symbol).await, MessageResponse::FileDescriptorResponse(_)));
 }
