@@ -219,6 +219,9 @@ async fn execute(
             let _ = child.wait().await;
         }
     }
+    // Whatever the hook left running in its group ends with it. Then nobody has the terminal open any more, and reading
+    // it comes to an end by itself once the last line was read.
+    group.signal(rustix::process::Signal::KILL);
     if open {
         let drain = async {
             while let Ok(count) = terminal.read(&mut buffer).await {
@@ -228,11 +231,9 @@ async fn execute(
                 lines.take(&buffer[..count]);
             }
         };
-        let limit = if ended.is_some() { DRAIN.min(Duration::from_millis(200)) } else { DRAIN };
-        let _ = tokio::time::timeout(limit, drain).await;
+        // The limit is for a process that left the group and kept the terminal.
+        let _ = tokio::time::timeout(DRAIN, drain).await;
     }
-    // Whatever the hook left running in its group ends with it.
-    group.signal(rustix::process::Signal::KILL);
     lines.finish();
     match ended {
         None => Err(Failure::Timeout(hook.timeout)),
