@@ -14,17 +14,21 @@
 //! | [`programs`] | our own `jmp` and `j` |
 //! | [`client`] | its clients: commands, scripts, and recorded scenarios repeated |
 //! | [`helpers`] | servers that recorded scenarios talk to on the side |
+//! | [`counterparts`] | programs of the system that stand for devices |
+//! | [`methods`] | which method works between whom, as the documentation shows it |
 
 #![forbid(unsafe_code)]
 
 pub mod bindings;
 pub mod client;
 pub mod compare;
+pub mod counterparts;
 pub mod drivers;
 pub mod exporter;
 pub mod helpers;
 pub mod http2;
 pub mod message;
+pub mod methods;
 pub mod ours;
 pub mod programs;
 pub mod python;

@@ -1,0 +1,6 @@
+//! Families of drivers beside their real counterparts: servers and buses started by the test, the unmodified Python
+//! implementation as client of our exporter, and ours as client of its.
+//!
+//! One module per family. Each calls every method of its drivers both ways and keeps the table of results in
+//! `docs/compatibility.md` true ([`jumpstarter_tests::methods`]); interrupts the counterpart in the middle of a call and
+//! shows what the user reads; and opens and closes often enough to see what is left behind.

@@ -1,0 +1,147 @@
+//! Which method of which driver works between whom: recorded while a test calls it, and compared with the table in
+//! `docs/compatibility.md`.
+//!
+//! A family's test calls every method twice: from the unmodified Python client on our exporter, and from our client on the
+//! unmodified Python exporter. What it saw is what the page says; `JUMPSTARTER_UPDATE_DOCS=1` writes the page.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Set to `1`, this writes the tables instead of comparing them.
+pub const UPDATE: &str = "JUMPSTARTER_UPDATE_DOCS";
+
+/// Who calls whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pair {
+    /// The unmodified Python client, our exporter.
+    PythonOnOurs,
+    /// Our client, the unmodified Python exporter.
+    OursOnPython,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Seen {
+    Works,
+    /// It is different on purpose, or the other side cannot do it; in words.
+    Otherwise(String),
+}
+
+#[derive(Debug)]
+struct Row {
+    driver: String,
+    method: String,
+    python_on_ours: Option<Seen>,
+    ours_on_python: Option<Seen>,
+}
+
+/// The results of one family.
+#[derive(Debug)]
+pub struct Methods {
+    family: &'static str,
+    rows: Vec<Row>,
+    failures: Vec<String>,
+}
+
+impl Methods {
+    /// Nothing called yet. The family's name is that of its markers in the page, `<!-- methods FAMILY: begin -->`.
+    pub fn new(family: &'static str) -> Self {
+        Self { family, rows: Vec::new(), failures: Vec::new() }
+    }
+
+    /// A call that has to work, and whether it did.
+    pub fn works<T, E: std::fmt::Display>(
+        &mut self,
+        pair: Pair,
+        driver: &str,
+        method: &str,
+        result: Result<T, E>,
+    ) -> Option<T> {
+        match result {
+            Ok(value) => {
+                self.put(pair, driver, method, Seen::Works);
+                Some(value)
+            }
+            Err(error) => {
+                self.failures.push(format!("{driver}.{method} ({pair:?}): {error}"));
+                None
+            }
+        }
+    }
+
+    /// A call with an outcome of its own, which the test has checked: `why` is what the page says.
+    pub fn otherwise(&mut self, pair: Pair, driver: &str, method: &str, why: &str) {
+        self.put(pair, driver, method, Seen::Otherwise(why.to_owned()));
+    }
+
+    fn put(&mut self, pair: Pair, driver: &str, method: &str, seen: Seen) {
+        let known = self.rows.iter().position(|row| row.driver == driver && row.method == method);
+        let index = known.unwrap_or_else(|| {
+            self.rows.push(Row {
+                driver: driver.to_owned(),
+                method: method.to_owned(),
+                python_on_ours: None,
+                ours_on_python: None,
+            });
+            self.rows.len() - 1
+        });
+        let row = &mut self.rows[index];
+        let place = match pair {
+            Pair::PythonOnOurs => &mut row.python_on_ours,
+            Pair::OursOnPython => &mut row.ours_on_python,
+        };
+        if place.replace(seen).is_some() {
+            self.failures.push(format!("{driver}.{method} ({pair:?}) was recorded twice"));
+        }
+    }
+
+    fn table(&mut self) -> String {
+        let mut table = String::from(
+            "| Driver | Method | Python client, our exporter | our client, Python exporter |\n| --- | --- | --- | --- |\n",
+        );
+        for row in &self.rows {
+            let mut cell = |seen: &Option<Seen>, pair| match seen {
+                Some(Seen::Works) => "works".to_owned(),
+                Some(Seen::Otherwise(why)) => why.replace('|', "\\|"),
+                None => {
+                    self.failures.push(format!("{}.{} ({pair:?}) was not called", row.driver, row.method));
+                    String::new()
+                }
+            };
+            let left = cell(&row.python_on_ours, Pair::PythonOnOurs);
+            let right = cell(&row.ours_on_python, Pair::OursOnPython);
+            writeln!(table, "| `{}` | `{}` | {left} | {right} |", row.driver, row.method).expect("a string");
+        }
+        table
+    }
+
+    /// Every method was called both ways, each had its outcome, and the page says so.
+    ///
+    /// # Panics
+    ///
+    /// When one of these is not so; all of them are named.
+    pub fn finish(mut self) {
+        let table = self.table();
+        assert!(self.failures.is_empty(), "{}:\n{}", self.family, self.failures.join("\n"));
+        let text = fs::read_to_string(page()).expect("docs/compatibility.md");
+        let begin = format!("<!-- methods {}: begin -->\n", self.family);
+        let end = format!("<!-- methods {}: end -->\n", self.family);
+        let (before, rest) = text.split_once(&begin).unwrap_or_else(|| panic!("the page has no {begin}"));
+        let (_, after) = rest.split_once(&end).unwrap_or_else(|| panic!("the page has no {end}"));
+        let fresh = format!("{before}{begin}\n{table}\n{end}{after}");
+        if std::env::var_os(UPDATE).is_some_and(|value| value == "1") {
+            fs::write(page(), fresh).expect("a writable page");
+        } else {
+            assert!(
+                text == fresh,
+                "the table of {} in docs/compatibility.md is old: run this test once with {UPDATE}=1. Seen:\n{table}",
+                self.family
+            );
+        }
+    }
+}
+
+fn page() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/compatibility.md")
+}
