@@ -8,12 +8,14 @@
 //! | `programs` | Python | our `jmp` |
 //! | `upstream` | both | Python: proves the checks of its client |
 //! | `descriptors` | one that knows only descriptors | ours |
+//! | `router` | both ends of a tunnel are Python's, our router is between them | |
 
 mod checks;
 mod descriptors;
 mod devices;
 mod ours;
 mod programs;
+mod router;
 mod upstream;
 
 use jumpstarter_tests::{client::Client, python::python, recording::Recording};

@@ -15,6 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("jumpstarter-core", &["jumpstarter-protocol"]),
     ("jumpstarter-transport", &["jumpstarter-protocol", "jumpstarter-core"]),
     ("jumpstarter-session", &["jumpstarter-protocol", "jumpstarter-core", "jumpstarter-transport"]),
+    ("jumpstarter-router", &["jumpstarter-protocol", "jumpstarter-core", "jumpstarter-transport"]),
     ("jumpstarter-client", &["jumpstarter-protocol", "jumpstarter-core", "jumpstarter-transport"]),
     ("jumpstarter", &["jumpstarter-core", "jumpstarter-macros", "jumpstarter-session", "jumpstarter-client"]),
     (

@@ -17,7 +17,7 @@ use std::{convert::Infallible, fmt, io, net::SocketAddr, pin::pin, sync::Arc, ti
 
 use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http2};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use jumpstarter_core::{Error, Result};
 use rustix::net::sockopt;
 use rustls::ServerConfig;
@@ -187,14 +187,44 @@ impl<S> Drop for Server<S> {
     }
 }
 
+/// What a server decides differently from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tuning {
+    /// How many bytes a peer may send on one stream ahead of us.
+    pub stream_window: u32,
+    /// How many bytes a peer may send on one connection ahead of us.
+    pub connection_window: u32,
+    /// How often a quiet connection is asked whether it is still there, and how long the answer may take.
+    pub keepalive: Option<(Duration, Duration)>,
+}
+
+impl Tuning {
+    /// The largest window that HTTP/2 has (RFC 9113, section 6.9.1), in bytes.
+    pub const LARGEST_WINDOW: u32 = (1 << 31) - 1;
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { stream_window: STREAM_WINDOW, connection_window: CONNECTION_WINDOW, keepalive: None }
+    }
+}
+
 impl<S: Serve> Server<S> {
     /// A server without listeners.
     pub fn new(service: S) -> Self {
+        Self::tuned(service, &Tuning::default())
+    }
+
+    /// A server without listeners, with decisions of its own.
+    pub fn tuned(service: S, tuning: &Tuning) -> Self {
         let tasks = TaskTracker::new();
         let mut protocol = http2::Builder::new(Spawn(tasks.clone()));
+        if let Some((interval, patience)) = tuning.keepalive {
+            protocol.timer(TokioTimer::new()).keep_alive_interval(interval).keep_alive_timeout(patience);
+        }
         protocol
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_stream_window_size(tuning.stream_window)
+            .initial_connection_window_size(tuning.connection_window)
             .max_frame_size(FRAME)
             .max_send_buf_size(SEND_BUFFER)
             .max_concurrent_streams(MAX_STREAMS)
