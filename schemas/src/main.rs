@@ -10,17 +10,19 @@
 //! | `proto/interfaces/<name>/v<n>/<name>.proto` | the interfaces |
 //! | `schemas/drivers/<type>.json` | the configuration types of the drivers |
 //! | `schemas/exporter-config.json` | all of them, and the exporter file's own types |
+//! | `schemas/client-config.json`, `schemas/user-config.json` | the types of these files |
+//! | `docs/reference/**.md` | all of the above and the command line, for people |
 //!
 //! | Module | Responsibility |
 //! |---|---|
 //! | `documents` | paths and contents |
-//! | `exporter` | the schema of the exporter file |
+//! | `reference` | reference pages |
 
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod documents;
-mod exporter;
+mod reference;
 
 use std::{
     fs, io,
@@ -107,7 +109,7 @@ fn check(root: &Path, documents: &[Document]) -> io::Result<bool> {
 /// Written documents that nothing stands behind any more.
 fn stale(root: &Path, documents: &[Document]) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    for folder in ["proto/interfaces", "schemas/drivers"] {
+    for folder in ["proto/interfaces", "schemas/drivers", reference::FOLDER] {
         collect(root, Path::new(folder), &mut found)?;
     }
     found.retain(|path| !documents.iter().any(|document| document.path == *path));
