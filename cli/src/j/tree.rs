@@ -140,7 +140,9 @@ fn actions(entries: &[ClientEntry]) -> Vec<(&'static str, &'static str, Action)>
         for (index, method) in entry.interface.methods.iter().enumerate() {
             if method.kind == Kind::Bytes {
                 let commands = byte_commands(entry.interface, method.export).into_iter();
-                actions.extend(commands.map(|(name, doc, what)| (name, doc, Action::Bytes(method.export, what))));
+                actions.extend(
+                    commands.map(|(name, doc, what)| (name, doc, Action::Bytes(method.export, what))),
+                );
             } else {
                 actions.push((method.export, method.doc, Action::Method(entry.interface, index)));
             }

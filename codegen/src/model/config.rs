@@ -115,7 +115,13 @@ impl Config {
             read.push(variant);
         }
         let derives = derives(&attrs, &["Clone", "Copy", "Debug", "PartialEq", "Eq"]);
-        usable.then_some(Self { root, attrs, vis, ident, shape: Shape::Choice { variants: read, derives, old_names } })
+        usable.then_some(Self {
+            root,
+            attrs,
+            vis,
+            ident,
+            shape: Shape::Choice { variants: read, derives, old_names },
+        })
     }
 }
 

@@ -6,10 +6,11 @@ use super::words::{summary, table};
 
 pub(super) fn page() -> String {
     let commands = jumpstarter_cli::reference::jmp();
-    let mut text = "# Commands\n\n`jmp` starts exporters and shells around them. `j`, inside of such a shell, uses the \
+    let mut text =
+        "# Commands\n\n`jmp` starts exporters and shells around them. `j`, inside of such a shell, uses the \
                     devices; its commands follow from the devices' interfaces, whose pages show them \
                     ([all interfaces](README.md#interfaces)).\n\n"
-        .to_owned();
+            .to_owned();
     let rows: Vec<_> = commands
         .iter()
         .filter(|command| !command.group)

@@ -43,13 +43,19 @@ fn facts(text: &mut String, driver: &dyn DriverFactory) {
         rows.push(["Also".to_owned(), names.join(", ")]);
     }
     let provides: Vec<_> = spec.provides.iter().map(|interface| link(interface)).collect();
-    rows.push(["Provides".to_owned(), if provides.is_empty() { "nothing of its own".to_owned() } else { provides.join(", ") }]);
+    rows.push([
+        "Provides".to_owned(),
+        if provides.is_empty() { "nothing of its own".to_owned() } else { provides.join(", ") },
+    ]);
     rows.push(["Python client".to_owned(), format!("`{}`", spec.client_label())]);
     for (key, value) in spec.labels {
         rows.push([format!("Label `{key}`"), format!("`{value}`")]);
     }
     let schema = format!("../../../schemas/drivers/{}.json", spec.type_name);
-    rows.push(["Schema of `config`".to_owned(), format!("[`schemas/drivers/{}.json`]({schema})", spec.type_name)]);
+    rows.push([
+        "Schema of `config`".to_owned(),
+        format!("[`schemas/drivers/{}.json`]({schema})", spec.type_name),
+    ]);
     text.push_str(&table(["", ""], &rows));
 }
 
@@ -107,7 +113,8 @@ fn row(source: &Source<'_>, child: &ChildSpec) -> [String; 4] {
             .collect();
         names.join(", ")
     });
-    let fitting = fitting.filter(|names| !names.is_empty()).map(|names| format!(": {names}")).unwrap_or_default();
+    let fitting =
+        fitting.filter(|names| !names.is_empty()).map(|names| format!(": {names}")).unwrap_or_default();
     let need = match child.need {
         Need::Required => format!("**required**{fitting}"),
         Need::Optional => format!("optional{fitting}"),
@@ -129,7 +136,8 @@ fn device(source: &Source<'_>, driver: &dyn DriverFactory, shown: Shown) -> Valu
     }
     let mut children = Map::new();
     for child in driver.children() {
-        let wanted = child.need == Need::Required || (shown == Shown::Everything && child.need == Need::Optional);
+        let wanted =
+            child.need == Need::Required || (shown == Shown::Everything && child.need == Need::Optional);
         let fitting = child.interface.and_then(|interface| source.providing(interface).first().copied());
         if let Some(fitting) = fitting.filter(|_| wanted) {
             children.insert(child.name.to_owned(), self::device(source, fitting, Shown::Required));

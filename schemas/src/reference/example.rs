@@ -102,7 +102,8 @@ fn scalar(value: &Value) -> String {
     let word = text.chars().next().is_some_and(char::is_alphabetic)
         && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | ' '))
         && !text.ends_with(' ')
-        && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&text.to_lowercase().as_str());
+        && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"]
+            .contains(&text.to_lowercase().as_str());
     let time = text.chars().next().is_some_and(|c| c.is_ascii_digit())
         && text.ends_with(|c: char| c.is_ascii_alphabetic())
         && !text.starts_with("0x")

@@ -62,7 +62,8 @@ fn page(file: &File) -> String {
     let File { name, title, place, schema, order, elsewhere } = file;
     let definitions = schema["$defs"].as_object().cloned().unwrap_or_default();
     let keys = Keys::new(&definitions, elsewhere);
-    let mut text = format!("# {title}\n\n{}\n\n{place}\n", prose(schema["description"].as_str().unwrap_or_default()));
+    let mut text =
+        format!("# {title}\n\n{}\n\n{place}\n", prose(schema["description"].as_str().unwrap_or_default()));
     text.push_str(
         "\nThe user's folder is `$JMP_CLIENT_CONFIG_HOME`, else `$XDG_CONFIG_HOME/jumpstarter`, else \
          `~/.config/jumpstarter`.\n",

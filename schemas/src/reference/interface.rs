@@ -96,7 +96,9 @@ fn method(text: &mut String, interface: &Interface, method: &'static Method) {
     match method.exclusive {
         Exclusive::No => {}
         Exclusive::Wait => rows.push(["At the same time".to_owned(), "one call; others wait".to_owned()]),
-        Exclusive::Fail => rows.push(["At the same time".to_owned(), "one call; others are refused".to_owned()]),
+        Exclusive::Fail => {
+            rows.push(["At the same time".to_owned(), "one call; others are refused".to_owned()])
+        }
     }
     text.push_str(&table(["", ""], &rows));
     let wired: Vec<_> = method.params.iter().filter(|param| param.role != Role::Injected).collect();

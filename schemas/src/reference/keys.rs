@@ -61,7 +61,13 @@ impl<'a> Keys<'a> {
         found
     }
 
-    fn collect(&self, schema: &'a Value, path: &str, order: &[&str], found: &mut Vec<(Vec<String>, &'a Value)>) {
+    fn collect(
+        &self,
+        schema: &'a Value,
+        path: &str,
+        order: &[&str],
+        found: &mut Vec<(Vec<String>, &'a Value)>,
+    ) {
         let schema = self.resolved(schema);
         for (key, property) in self.keys(schema, order) {
             if self.elsewhere.iter().any(|(known, _)| *known == key) {
@@ -137,8 +143,11 @@ impl<'a> Keys<'a> {
             return "mapping".to_owned();
         }
         if let Some(values) = schema["enum"].as_array() {
-            let values: Vec<_> =
-                values.iter().filter(|value| !value.is_null()).map(|value| format!("`{}`", shown(value))).collect();
+            let values: Vec<_> = values
+                .iter()
+                .filter(|value| !value.is_null())
+                .map(|value| format!("`{}`", shown(value)))
+                .collect();
             return values.join(", ");
         }
         if let Some(choices) = schema["oneOf"].as_array().or_else(|| schema["anyOf"].as_array()) {
@@ -178,7 +187,9 @@ impl<'a> Keys<'a> {
             "string" => match schema["format"].as_str() {
                 Some("uuid") => "text, a UUID".to_owned(),
                 Some(format) => format!("text in the format {format}"),
-                None if schema["type"].is_array() && schema["minimum"].is_number() => "the same in quotes".to_owned(),
+                None if schema["type"].is_array() && schema["minimum"].is_number() => {
+                    "the same in quotes".to_owned()
+                }
                 None => "text".to_owned(),
             },
             "array" => format!("list of: {}", self.kind(&schema["items"])),
@@ -226,7 +237,9 @@ fn old_names(schema: &Value, key: &str) -> Vec<String> {
 /// Whether a key, or its old name, must be there.
 fn one_of_two(schema: &Value, key: &str) -> bool {
     let asked = |part: &Value| {
-        part["anyOf"].as_array().is_some_and(|choices| choices.iter().any(|choice| choice["required"][0] == key))
+        part["anyOf"]
+            .as_array()
+            .is_some_and(|choices| choices.iter().any(|choice| choice["required"][0] == key))
     };
     schema["allOf"].as_array().is_some_and(|parts| parts.iter().any(asked))
 }

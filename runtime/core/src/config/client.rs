@@ -273,14 +273,9 @@ impl Reading {
 ///
 /// `variable` looks up a variable of the environment; an empty one counts as none. `mode` says what becomes of a key that
 /// both the file and the environment have; `JMP_DIAL_TIMEOUT` and `JMP_RETRY_TIMEOUT` win in any case.
-pub fn read(
-    name: &str,
-    text: &str,
-    variable: impl Fn(&str) -> Option<String>,
-    mode: Environment,
-) -> Reading {
-    let top::Opened { mut file, source, mut problems } = top::open(&FILE, name, text, |top, source| {
-        ClientConfig {
+pub fn read(name: &str, text: &str, variable: impl Fn(&str) -> Option<String>, mode: Environment) -> Reading {
+    let top::Opened { mut file, source, mut problems } =
+        top::open(&FILE, name, text, |top, source| ClientConfig {
             source: Arc::clone(source),
             metadata: top.part("metadata").unwrap_or_default(),
             endpoint: top.text("endpoint"),
@@ -292,8 +287,7 @@ pub fn read(
             shell: top.part("shell").unwrap_or_default(),
             leases: top.part("leases").unwrap_or_default(),
             spans: top.spans(),
-        }
-    });
+        });
     if let Some(file) = &mut file {
         file.overlay(&|name| variable(name).filter(|value| !value.is_empty()), mode, &mut problems);
     }

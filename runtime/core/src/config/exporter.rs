@@ -77,8 +77,10 @@ pub struct ExporterFile {
 #[serde(deny_unknown_fields, default)]
 pub struct Metadata {
     /// Its name in the namespace; `JMP_NAME` when absent.
+    #[schemars(extend("examples" = ["rig3"]))]
     pub name: Option<String>,
     /// The namespace; `JMP_NAMESPACE` when absent.
+    #[schemars(extend("examples" = ["lab"]))]
     pub namespace: Option<String>,
 }
 
@@ -122,9 +124,11 @@ pub struct Hooks {
 #[schemars(transform = with_aliases)]
 pub struct Hook {
     /// The script itself, or the path of a file with it. Blank: nothing runs.
+    #[schemars(extend("examples" = ["j power on"]))]
     pub script: String,
     /// The program that interprets it. Default: `/bin/sh`, Python for a file that ends in `.py`.
     #[serde(default)]
+    #[schemars(extend("examples" = ["/bin/bash"]))]
     pub exec: Option<String>,
     /// How long it may take, in whole seconds.
     #[serde(default = "two_minutes", deserialize_with = "seconds")]
@@ -156,6 +160,7 @@ pub struct FailureDetection {
     /// So many ends in a row, each soon after its start, and the exporter gives up.
     pub max_rapid_failures: u32,
     /// An end within so many seconds counts.
+    #[schemars(extend("x-unit" = "s"))]
     pub rapid_failure_window: u32,
 }
 
@@ -286,8 +291,8 @@ const FILE: top::Kind = top::Kind {
 /// (the last two in JSON) replace what the file says; `JMP_NAME` and `JMP_NAMESPACE` fill what it does
 /// not say. An empty variable counts as none.
 pub fn read(name: &str, text: &str, environment: impl Fn(&str) -> Option<String>) -> Reading {
-    let top::Opened { mut file, source, mut problems } = top::open(&FILE, name, text, |top, source| {
-        ExporterFile {
+    let top::Opened { mut file, source, mut problems } =
+        top::open(&FILE, name, text, |top, source| ExporterFile {
             source: Arc::clone(source),
             metadata: top.part("metadata").unwrap_or_default(),
             endpoint: top.text("endpoint"),
@@ -305,8 +310,7 @@ pub fn read(name: &str, text: &str, environment: impl Fn(&str) -> Option<String>
             failure_detection: top.part("failureDetection").unwrap_or_default(),
             exit_on_lease_end: top.part("exitOnLeaseEnd").unwrap_or_default(),
             spans: top.spans(),
-        }
-    });
+        });
     if let Some(file) = &mut file {
         overlay(file, &|name| environment(name).filter(|value| !value.is_empty()), &mut problems);
     }

@@ -38,6 +38,7 @@ pub struct UserConfig {
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct UserChoice {
     /// The client that is used where none is named: the name of a file below `clients`, without `.yaml`. None when empty.
+    #[schemars(extend("examples" = ["lab"]))]
     pub current_client: Option<String>,
 }
 

@@ -141,7 +141,8 @@ fn union(description: &str, drivers: &[&'static dyn DriverFactory], groups: bool
         "ref": { "type": "string", "description": "Names of another device, from the root with dots between them." },
     });
     if groups {
-        properties["children"] = json!({ "type": "object", "description": "Devices below this one, by name." });
+        properties["children"] =
+            json!({ "type": "object", "description": "Devices below this one, by name." });
     }
     json!({
         "description": description,
@@ -277,7 +278,9 @@ fn children(specs: &[ChildSpec]) -> Value {
                 required.push(child.name);
             } else {
                 let names = std::iter::once(&child.name).chain(child.also);
-                either.push(json!({ "anyOf": names.map(|name| json!({ "required": [name] })).collect::<Vec<_>>() }));
+                either.push(
+                    json!({ "anyOf": names.map(|name| json!({ "required": [name] })).collect::<Vec<_>>() }),
+                );
             }
         }
     }

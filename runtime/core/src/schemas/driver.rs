@@ -36,9 +36,7 @@ pub fn needs_keys(configuration: &Value) -> bool {
     let some = |value: &Value| value.as_array().is_some_and(|keys| !keys.is_empty());
     // A key with an old name is asked for as one of two.
     let either = |part: &Value| {
-        part["anyOf"]
-            .as_array()
-            .is_some_and(|choices| choices.iter().all(|choice| some(&choice["required"])))
+        part["anyOf"].as_array().is_some_and(|choices| choices.iter().all(|choice| some(&choice["required"])))
     };
     some(&configuration["required"])
         || configuration["allOf"].as_array().is_some_and(|parts| parts.iter().any(either))

@@ -49,6 +49,11 @@ impl File {
         self.key(name, json!({ "type": ["string", "null"], "description": description }));
     }
 
+    fn text_like(&mut self, name: &str, description: &str, example: &str) {
+        self.text(name, description);
+        self.properties[name]["examples"] = json!([example]);
+    }
+
     /// How connections are protected and tuned, which exporters and clients say alike.
     fn connection(&mut self) {
         self.key(
@@ -101,8 +106,8 @@ pub fn exporter(drivers: &[&'static dyn DriverFactory]) -> Value {
     file.part::<Metadata>("metadata", "Who the exporter is; needed with a controller only.");
     file.connection();
     file.text("token", "How the exporter proves to the controller who it is.");
-    file.text("description", "What `j --help` says at the top.");
-    file.text("motd", "Shown to people when they open a shell.");
+    file.text_like("description", "What `j --help` says at the top.", "Bench rig 3");
+    file.text_like("motd", "Shown to people when they open a shell.", "Console: j console start-console");
     file.key("export", device::devices("The devices by name, in the order in which they are shown."));
     file.part::<Hooks>("hooks", "Scripts around each lease.");
     file.part::<FailureDetection>("failureDetection", "When a restart loop is given up.");
@@ -110,8 +115,11 @@ pub fn exporter(drivers: &[&'static dyn DriverFactory]) -> Value {
         "exitOnLeaseEnd",
         json!({ "type": "boolean", "default": false, "description": "End after the first lease." }),
     );
-    let mut schema =
-        file.finish("Exporter file", "What an exporter offers: devices, and what happens around a lease.", &[]);
+    let mut schema = file.finish(
+        "Exporter file",
+        "What an exporter offers: devices, and what happens around a lease.",
+        &[],
+    );
     let mut definitions = match schema["$defs"].take() {
         Value::Object(definitions) => definitions,
         _ => Map::new(),

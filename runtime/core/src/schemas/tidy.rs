@@ -45,9 +45,8 @@ fn exclude_old_names(object: &mut Map<String, Value>) {
     if pairs.is_empty() {
         return;
     }
-    match object.entry("allOf").or_insert_with(|| json!([])) {
-        Value::Array(all) => all.append(&mut pairs),
-        _ => {}
+    if let Value::Array(all) = object.entry("allOf").or_insert_with(|| json!([])) {
+        all.append(&mut pairs);
     }
 }
 
