@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, Write as _},
     path::Path,
     process::{Child, ChildStdin},
-    sync::mpsc::{Receiver, channel},
+    sync::mpsc::{Receiver, sync_channel},
     time::Duration,
 };
 
@@ -13,7 +13,7 @@ use jumpstarter_tests::node::LanguageServer;
 use serde_json::{Value, json};
 
 /// How long an answer may take before the test gives up.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// An editor with a language server.
 pub(crate) struct Editor {
@@ -64,7 +64,8 @@ impl Editor {
         let mut server = server.command().spawn().expect("the language server starts");
         let input = server.stdin.take().expect("its standard input");
         let mut output = BufReader::new(server.stdout.take().expect("its standard output"));
-        let (sender, messages) = channel();
+        // The server waits for whoever does not read.
+        let (sender, messages) = sync_channel(64);
         // Ends with the server, whose output then ends.
         std::thread::spawn(move || {
             while let Some(message) = read(&mut output) {
@@ -77,7 +78,7 @@ impl Editor {
         let item = json!({ "documentationFormat": ["markdown"], "snippetSupport": true });
         editor.ask(
             "initialize",
-            json!({
+            &json!({
                 "processId": null,
                 "rootUri": null,
                 "capabilities": { "textDocument": {
@@ -87,9 +88,9 @@ impl Editor {
                 } },
             }),
         );
-        editor.tell("initialized", json!({}));
+        editor.tell("initialized", &json!({}));
         let settings = json!({ "completion": true, "hover": true, "validate": true, "schemaStore": { "enable": false } });
-        editor.tell("workspace/didChangeConfiguration", json!({ "settings": { "yaml": settings } }));
+        editor.tell("workspace/didChangeConfiguration", &json!({ "settings": { "yaml": settings } }));
         editor
     }
 
@@ -100,7 +101,7 @@ impl Editor {
         let position = json!({ "line": line, "character": character });
         let answer = self.ask(
             "textDocument/completion",
-            json!({ "textDocument": { "uri": document }, "position": position }),
+            &json!({ "textDocument": { "uri": document }, "position": position }),
         );
         let items = answer.get("items").unwrap_or(&answer).as_array().cloned().unwrap_or_default();
         items.iter().map(offer).collect()
@@ -112,7 +113,7 @@ impl Editor {
         let document = self.open(folder, &text);
         let position = json!({ "line": line, "character": character });
         let answer = self
-            .ask("textDocument/hover", json!({ "textDocument": { "uri": document }, "position": position }));
+            .ask("textDocument/hover", &json!({ "textDocument": { "uri": document }, "position": position }));
         words(&answer["contents"])
     }
 
@@ -134,12 +135,12 @@ impl Editor {
         let document = format!("file://{}", name.display());
         self.tell(
             "textDocument/didOpen",
-            json!({ "textDocument": { "uri": document, "languageId": "yaml", "version": 1, "text": text } }),
+            &json!({ "textDocument": { "uri": document, "languageId": "yaml", "version": 1, "text": text } }),
         );
         document
     }
 
-    fn ask(&mut self, method: &str, params: Value) -> Value {
+    fn ask(&mut self, method: &str, params: &Value) -> Value {
         self.asked += 1;
         let id = self.asked;
         self.send(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }));
@@ -151,7 +152,7 @@ impl Editor {
         }
     }
 
-    fn tell(&mut self, method: &str, params: Value) {
+    fn tell(&mut self, method: &str, params: &Value) {
         self.send(&json!({ "jsonrpc": "2.0", "method": method, "params": params }));
     }
 

@@ -1,15 +1,17 @@
-//! Client and user files.
+//! Client and user files, and the top of every file.
 
-use jumpstarter_core::config::{client, user};
+use jumpstarter_core::config::{client, exporter, user};
 use jumpstarter_tests::node::language_server;
 
 use crate::{file, folder, labels, lsp::Editor, offered};
 
 #[test]
-fn every_key_of_a_client_file_and_of_a_user_file_is_offered() {
+fn every_key_at_the_top_of_a_file_is_offered() {
     let Some(server) = language_server() else { return };
     let mut editor = Editor::start(&server);
-    for (kind, keys) in [("client", client::FILE_KEYS), ("user", user::FILE_KEYS)] {
+    for (kind, keys) in
+        [("exporter", exporter::FILE_KEYS), ("client", client::FILE_KEYS), ("user", user::FILE_KEYS)]
+    {
         let offers = editor.offers(&folder(), &file(kind, "|\n"));
         let labels = labels(&offers);
         for key in keys {

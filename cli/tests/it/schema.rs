@@ -27,7 +27,7 @@ fn what_is_printed_is_what_is_written_to_the_byte() {
 fn a_schema_that_there_is_not_is_a_mistake_that_says_what_there_is() {
     let place = Place::new();
     for (line, wanted) in [
-        ("config schema", "Missing argument FILE."),
+        ("config schema", "Missing argument 'FILE'."),
         ("config schema board", "'board' is not one of 'client', 'exporter', 'user'."),
         ("config schema exporter tcp-netwrok", "Unknown driver 'tcp-netwrok'. Did you mean 'tcp-network'?"),
         ("config schema exporter zzzzzz", "Unknown driver 'zzzzzz'. `jmp driver list` shows all."),

@@ -1,5 +1,7 @@
 //! YAML, from a JSON Schema.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value, json};
 
 /// What an example shows.
@@ -38,7 +40,7 @@ pub(super) fn of(schema: &Value, definitions: &Map<String, Value>, shown: Shown)
         "object" => mapping(schema, definitions, shown),
         "array" => json!([of(&schema["items"], definitions, shown)]),
         "integer" | "number" => schema.get("minimum").cloned().unwrap_or_else(|| json!(1)),
-        "boolean" => schema.get("default").cloned().unwrap_or_else(|| json!(true)),
+        "boolean" => schema.get("default").cloned().unwrap_or(Value::Bool(true)),
         "string" => match schema["format"].as_str() {
             Some("uuid") => "6f0ac5b5-0f4e-4b5f-8a27-60e4b3d1a001".into(),
             _ => "…".into(),
@@ -83,9 +85,11 @@ pub(super) fn yaml(value: &Value, order: &[&str], depth: usize) -> String {
         let name = scalar(&key.into());
         match &object[key] {
             inner @ Value::Object(fields) if !fields.is_empty() => {
-                text.push_str(&format!("{indent}{name}:\n{}", yaml(inner, order, depth + 2)));
+                let _ = write!(text, "{indent}{name}:\n{}", yaml(inner, order, depth + 2));
             }
-            other => text.push_str(&format!("{indent}{name}: {}\n", scalar(other))),
+            other => {
+                let _ = writeln!(text, "{indent}{name}: {}", scalar(other));
+            }
         }
     }
     text

@@ -97,7 +97,7 @@ fn method(text: &mut String, interface: &Interface, method: &'static Method) {
         Exclusive::No => {}
         Exclusive::Wait => rows.push(["At the same time".to_owned(), "one call; others wait".to_owned()]),
         Exclusive::Fail => {
-            rows.push(["At the same time".to_owned(), "one call; others are refused".to_owned()])
+            rows.push(["At the same time".to_owned(), "one call; others are refused".to_owned()]);
         }
     }
     text.push_str(&table(["", ""], &rows));

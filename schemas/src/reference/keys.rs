@@ -27,8 +27,7 @@ impl<'a> Keys<'a> {
             schema["required"].as_array().is_some_and(|keys| keys.iter().any(|required| required == key))
                 || one_of_two(schema, key)
         };
-        let rows: Vec<_> = self
-            .keys(schema, order)
+        let rows: Vec<_> = keys(schema, order)
             .into_iter()
             .map(|(key, property)| {
                 let resolved = self.resolved(property);
@@ -69,19 +68,18 @@ impl<'a> Keys<'a> {
         found: &mut Vec<(Vec<String>, &'a Value)>,
     ) {
         let schema = self.resolved(schema);
-        for (key, property) in self.keys(schema, order) {
+        for (key, property) in keys(schema, order) {
             if self.elsewhere.iter().any(|(known, _)| *known == key) {
                 continue;
             }
             let inner = self.mapping(property);
             if inner["properties"].as_object().is_some_and(|keys| !keys.is_empty()) {
                 let path = below(path, key);
-                match found.iter_mut().find(|(_, known)| std::ptr::eq(*known, inner)) {
-                    Some((paths, _)) => paths.push(path),
-                    None => {
-                        found.push((vec![path.clone()], inner));
-                        self.collect(inner, &path, &[], found);
-                    }
+                if let Some((paths, _)) = found.iter_mut().find(|(_, known)| std::ptr::eq(*known, inner)) {
+                    paths.push(path);
+                } else {
+                    found.push((vec![path.clone()], inner));
+                    self.collect(inner, &path, &[], found);
                 }
             }
         }
@@ -96,20 +94,6 @@ impl<'a> Keys<'a> {
         }
         let anchor = below(path, key).replace('.', "").to_lowercase();
         format!("[mapping](#{anchor})")
-    }
-
-    /// Keys with their schemas, without old names.
-    fn keys<'s>(&self, schema: &'s Value, order: &[&str]) -> Vec<(&'s str, &'s Value)> {
-        let Some(properties) = schema["properties"].as_object() else { return Vec::new() };
-        let mut keys: Vec<_> = properties
-            .iter()
-            .filter(|(_, property)| property.get("x-alias-of").is_none())
-            .map(|(key, property)| (key.as_str(), property))
-            .collect();
-        keys.sort_by_key(|(key, _)| {
-            (order.iter().position(|known| known == key).unwrap_or(order.len()), *key)
-        });
-        keys
     }
 
     fn resolved(&self, schema: &'a Value) -> &'a Value {
@@ -200,6 +184,18 @@ impl<'a> Keys<'a> {
             other => other.to_owned(),
         }
     }
+}
+
+/// Keys with their schemas, without old names.
+fn keys<'s>(schema: &'s Value, order: &[&str]) -> Vec<(&'s str, &'s Value)> {
+    let Some(properties) = schema["properties"].as_object() else { return Vec::new() };
+    let mut keys: Vec<_> = properties
+        .iter()
+        .filter(|(_, property)| property.get("x-alias-of").is_none())
+        .map(|(key, property)| (key.as_str(), property))
+        .collect();
+    keys.sort_by_key(|(key, _)| (order.iter().position(|known| known == key).unwrap_or(order.len()), *key));
+    keys
 }
 
 fn below(path: &str, key: &str) -> String {

@@ -1,5 +1,7 @@
 //! Types and texts as people read them.
 
+use std::fmt::Write as _;
+
 use jumpstarter_core::{
     Delay,
     describe::{EnumSpec, MessageSpec, Param, Type},
@@ -36,7 +38,7 @@ pub(super) fn table<const N: usize>(titles: [&str; N], rows: &[[String; N]]) -> 
     }
     let mut text = format!("| {} |\n|{}\n", titles.join(" | "), "---|".repeat(N));
     for row in rows {
-        text.push_str(&format!("| {} |\n", row.join(" | ")));
+        let _ = writeln!(text, "| {} |", row.join(" | "));
     }
     text
 }

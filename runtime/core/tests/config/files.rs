@@ -118,7 +118,10 @@ fn the_environment_fills_a_file_that_was_named_and_replaces_the_default_one() {
     assert_eq!(named.drivers.allow, ["jumpstarter_driver_*"]);
     assert!(named.tls.insecure);
     // Somebody who sets this one means the next command.
-    assert_eq!(named.leases, LeaseOptions { acquisition_timeout: 100, dial_timeout: 9.0, retry_timeout: 0.0 });
+    assert_eq!(
+        named.leases,
+        LeaseOptions { acquisition_timeout: 100, dial_timeout: 9.0, retry_timeout: 0.0 }
+    );
 
     let default = client::read("lab.yaml", EVERYTHING, in_environment(&variables), Environment::Overrides);
     let default = default.into_result().expect("a good file");
