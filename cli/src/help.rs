@@ -84,7 +84,17 @@ pub(crate) fn quoted(arg: &Arg) -> String {
 
 /// The whole help text. `words` are the commands of a group with what they do.
 pub(crate) fn text(path: &str, command: &Command, about: &str, words: Option<&[(String, String)]>) -> String {
-    let width = style::width();
+    text_within(style::width(), path, command, about, words)
+}
+
+/// The same for so many columns.
+pub(crate) fn text_within(
+    width: usize,
+    path: &str,
+    command: &Command,
+    about: &str,
+    words: Option<&[(String, String)]>,
+) -> String {
     let mut text = format!("Usage: {}\n", usage(path, command, words.is_some()));
     if !about.is_empty() {
         text.push('\n');

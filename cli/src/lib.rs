@@ -20,6 +20,7 @@
 //! | `help`, `report`, `style` | what people read: help, errors with their exit codes, colour and width |
 //! | `output`, `logging` | results on standard output, everything else on standard error |
 //! | `files` | where configuration files are |
+//! | [`reference`](mod@reference) | help texts for pages |
 //! | `complete` | the protocol of the completion scripts |
 //! | `commands` | the commands of `jmp`, one file each |
 //! | `child`, `terminal`, `signals` | the command that `jmp shell` runs |
@@ -37,6 +38,7 @@ mod help;
 mod j;
 mod logging;
 mod output;
+pub mod reference;
 mod relay;
 mod report;
 mod runtime;

@@ -171,11 +171,23 @@ fn root_is<W>(word: &W, root: &W) -> bool {
 
 /// Help of a group; commands are sorted by name, whatever their order is.
 fn group_help<W: Word>(path: &str, word: &W, command: &Command, known: &[W]) -> String {
+    help::text(path, command, &word.about(), Some(&rows(known)))
+}
+
+/// Names of commands with their summaries, sorted.
+fn rows<W: Word>(known: &[W]) -> Vec<(String, String)> {
     let summary = |word: &W| style::wrap(&style::unwrap(&word.about()), usize::MAX).into_iter().next();
     let mut rows: Vec<_> =
         known.iter().map(|word| (word.name().to_owned(), summary(word).unwrap_or_default())).collect();
     rows.sort();
-    help::text(path, command, &word.about(), Some(&rows))
+    rows
+}
+
+/// The help text of a command, for so many columns.
+pub(crate) fn help_of<W: Word>(path: &str, word: &W, width: usize) -> String {
+    let command = prepared(word.arguments());
+    let rows = word.words().map(rows);
+    help::text_within(width, path, &command, &word.about(), rows.as_deref())
 }
 
 /// The command of this name or alias.

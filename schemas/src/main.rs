@@ -10,17 +10,21 @@
 //! | `proto/interfaces/<name>/v<n>/<name>.proto` | the interfaces |
 //! | `schemas/drivers/<type>.json` | the configuration types of the drivers |
 //! | `schemas/exporter-config.json` | all of them, and the exporter file's own types |
+//! | `schemas/client-config.json`, `schemas/user-config.json` | the types of these files |
+//! | `docs/reference/**.md` | all of the above and the command line, for people |
 //!
 //! | Module | Responsibility |
 //! |---|---|
 //! | `documents` | paths and contents |
-//! | `exporter` | the schema of the exporter file |
+//! | `reference` | reference pages |
 
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod documents;
-mod exporter;
+mod reference;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fs, io,
@@ -84,30 +88,38 @@ fn write(root: &Path, documents: &[Document]) -> io::Result<bool> {
 }
 
 fn check(root: &Path, documents: &[Document]) -> io::Result<bool> {
-    let mut fresh = true;
+    let differences = differences(root, documents)?;
+    for difference in &differences {
+        eprintln!("{difference}");
+    }
+    if !differences.is_empty() {
+        eprintln!("help: run `cargo schemas` and commit what it writes");
+    }
+    Ok(differences.is_empty())
+}
+
+/// What is not as the types say.
+fn differences(root: &Path, documents: &[Document]) -> io::Result<Vec<String>> {
+    let mut found = Vec::new();
     for document in documents {
         let written = fs::read_to_string(root.join(&document.path)).unwrap_or_default();
         if written != document.content {
-            fresh = false;
             let changes = similar::TextDiff::from_lines(written.as_str(), &document.content);
             let name = document.path.display().to_string();
-            eprintln!("{name} is not fresh:\n{}", changes.unified_diff().header(&name, "what the types say"));
+            let changes = changes.unified_diff().header(&name, "what the types say").to_string();
+            found.push(format!("{name} is not fresh:\n{changes}"));
         }
     }
     for path in stale(root, documents)? {
-        fresh = false;
-        eprintln!("{} belongs to nothing any more", path.display());
+        found.push(format!("{} belongs to nothing any more", path.display()));
     }
-    if !fresh {
-        eprintln!("help: run `cargo schemas` and commit what it writes");
-    }
-    Ok(fresh)
+    Ok(found)
 }
 
 /// Written documents that nothing stands behind any more.
 fn stale(root: &Path, documents: &[Document]) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    for folder in ["proto/interfaces", "schemas/drivers"] {
+    for folder in ["proto/interfaces", "schemas/drivers", reference::FOLDER] {
         collect(root, Path::new(folder), &mut found)?;
     }
     found.retain(|path| !documents.iter().any(|document| document.path == *path));

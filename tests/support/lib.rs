@@ -8,6 +8,7 @@
 //! | [`replay`] | a recording replayed as the client, against a live exporter |
 //! | [`scripted`] | a recording replayed as the exporter, for a client under test |
 //! | [`python`] | the environment with the unmodified Python implementation |
+//! | [`node`] | the language server for YAML that editors use |
 //! | [`exporter`] | exporters as processes, its and ours |
 //! | [`drivers`] | drivers that the recordings need and that are not shipped |
 //! | [`ours`] | our exporter inside of the test |
@@ -29,6 +30,7 @@ pub mod helpers;
 pub mod http2;
 pub mod message;
 pub mod methods;
+pub mod node;
 pub mod ours;
 pub mod programs;
 pub mod python;

@@ -91,7 +91,7 @@ fn remedy() -> String {
 }
 
 /// The target directory: test programs lie in `<target>/<profile>/deps`.
-fn target_folder() -> Result<PathBuf, String> {
+pub(crate) fn target_folder() -> Result<PathBuf, String> {
     let program =
         std::env::current_exe().map_err(|error| format!("the test program has no path: {error}"))?;
     program

@@ -4,6 +4,7 @@ pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod driver;
 pub(crate) mod run;
+pub(crate) mod schema;
 pub(crate) mod shell;
 pub(crate) mod version;
 
@@ -74,19 +75,28 @@ pub(crate) static JMP: Verb = Verb {
             aliases: &["conf"],
             about: "Configuration files",
             arguments: |command| command,
-            does: Does::Group(&[Verb {
-                name: "exporter",
-                aliases: &["e", "exporters"],
-                about: "Exporter files",
-                arguments: |command| command,
-                does: Does::Group(&[Verb {
-                    name: "check",
-                    aliases: &[],
-                    about: config::ABOUT,
-                    arguments: config::arguments,
-                    does: Does::Run(config::check),
-                }]),
-            }]),
+            does: Does::Group(&[
+                Verb {
+                    name: "exporter",
+                    aliases: &["e", "exporters"],
+                    about: "Exporter files",
+                    arguments: |command| command,
+                    does: Does::Group(&[Verb {
+                        name: "check",
+                        aliases: &[],
+                        about: config::ABOUT,
+                        arguments: config::arguments,
+                        does: Does::Run(config::check),
+                    }]),
+                },
+                Verb {
+                    name: "schema",
+                    aliases: &["schemas"],
+                    about: schema::ABOUT,
+                    arguments: schema::arguments,
+                    does: Does::Run(schema::run),
+                },
+            ]),
         },
         Verb {
             name: "driver",

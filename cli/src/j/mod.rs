@@ -15,7 +15,7 @@ mod console;
 mod network;
 mod render;
 mod transfer;
-mod tree;
+pub(crate) mod tree;
 
 use std::ffi::OsString;
 

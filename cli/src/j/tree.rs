@@ -113,21 +113,8 @@ fn item(device: &Device, clients: &[ClientEntry]) -> Item {
             items.push(leaf);
         }
     };
-    for entry in &entries {
-        for command in entry.commands {
-            add(leaf(device, command.method.export, command.method.doc, Action::Command(command)));
-        }
-    }
-    for entry in &entries {
-        for (index, method) in entry.interface.methods.iter().enumerate() {
-            if method.kind == Kind::Bytes {
-                for (name, doc, what) in byte_commands(entry.interface, method.export) {
-                    add(leaf(device, name, doc, Action::Bytes(method.export, what)));
-                }
-            } else {
-                add(leaf(device, method.export, method.doc, Action::Method(entry.interface, index)));
-            }
-        }
+    for (name, doc, action) in actions(&entries) {
+        add(leaf(device, name, doc, action));
     }
     if items.is_empty() && device.children().next().is_none() && !is_composite(device) {
         silent.push((String::new(), unknown(device)));
@@ -139,6 +126,42 @@ fn item(device: &Device, clients: &[ClientEntry]) -> Item {
         root: false,
         what: What::Group { items, silent },
     }
+}
+
+/// What these interfaces offer, what their clients add first.
+fn actions(entries: &[ClientEntry]) -> Vec<(&'static str, &'static str, Action)> {
+    let mut actions = Vec::new();
+    for entry in entries {
+        for command in entry.commands {
+            actions.push((command.method.export, command.method.doc, Action::Command(command)));
+        }
+    }
+    for entry in entries {
+        for (index, method) in entry.interface.methods.iter().enumerate() {
+            if method.kind == Kind::Bytes {
+                let commands = byte_commands(entry.interface, method.export).into_iter();
+                actions.extend(
+                    commands.map(|(name, doc, what)| (name, doc, Action::Bytes(method.export, what))),
+                );
+            } else {
+                actions.push((method.export, method.doc, Action::Method(entry.interface, index)));
+            }
+        }
+    }
+    actions
+}
+
+/// One command of an interface, for reference pages: its name, what it does, its arguments.
+pub(crate) fn commands(entries: &[ClientEntry]) -> Vec<(String, &'static str, Command)> {
+    let mut commands: Vec<(String, &'static str, Command)> = Vec::new();
+    for (export, doc, action) in actions(entries) {
+        let name = export.replace('_', "-");
+        if !commands.iter().any(|(other, ..)| *other == name) {
+            let command = action.arguments(Command::new(name.clone()));
+            commands.push((name, doc, command));
+        }
+    }
+    commands
 }
 
 fn is_composite(device: &Device) -> bool {
@@ -214,6 +237,27 @@ fn leaf(device: &Device, export: &str, doc: &str, action: Action) -> Item {
     Item { name, about, root: false, what: What::Leaf(Box::new(Leaf { device: device.clone(), action })) }
 }
 
+impl Action {
+    /// Its options and arguments.
+    fn arguments(self, command: Command) -> Command {
+        let command = match self {
+            Self::Method(interface, index) => args::of_method(command, &interface.methods[index]),
+            Self::Command(added) => args::of_command(command, added),
+            Self::Bytes(_, Bytes::Console) => command,
+            Self::Bytes(_, Bytes::Pipe) => console::pipe_arguments(command),
+            Self::Bytes(_, Bytes::Expect) => console::expect_arguments(command),
+            Self::Bytes(_, Bytes::ForwardTcp) => network::tcp_arguments(command),
+            Self::Bytes(_, Bytes::ForwardUnix) => network::unix_arguments(command),
+        };
+        let prints = !matches!(self, Self::Bytes(..));
+        let taken = command.get_arguments().any(|arg| arg.get_long() == Some("output"));
+        let [format, level] = common_options();
+        let command = if prints && !taken { command.arg(format) } else { command };
+        let taken = command.get_arguments().any(|arg| arg.get_long() == Some("log-level"));
+        if taken { command } else { command.arg(level) }
+    }
+}
+
 impl Item {
     /// The command, if it is one.
     pub(super) fn leaf(&self) -> Option<&Leaf> {
@@ -248,24 +292,10 @@ impl Word for Item {
 
     fn arguments(&self) -> Command {
         let command = Command::new(self.name.clone());
-        let command = match &self.what {
-            What::Group { .. } => return command.args(common_options()),
-            What::Leaf(leaf) => match leaf.action {
-                Action::Method(interface, index) => args::of_method(command, &interface.methods[index]),
-                Action::Command(added) => args::of_command(command, added),
-                Action::Bytes(_, Bytes::Console) => command,
-                Action::Bytes(_, Bytes::Pipe) => console::pipe_arguments(command),
-                Action::Bytes(_, Bytes::Expect) => console::expect_arguments(command),
-                Action::Bytes(_, Bytes::ForwardTcp) => network::tcp_arguments(command),
-                Action::Bytes(_, Bytes::ForwardUnix) => network::unix_arguments(command),
-            },
-        };
-        let prints = matches!(&self.what, What::Leaf(leaf) if !matches!(leaf.action, Action::Bytes(..)));
-        let taken = command.get_arguments().any(|arg| arg.get_long() == Some("output"));
-        let [format, level] = common_options();
-        let command = if prints && !taken { command.arg(format) } else { command };
-        let taken = command.get_arguments().any(|arg| arg.get_long() == Some("log-level"));
-        if taken { command } else { command.arg(level) }
+        match &self.what {
+            What::Group { .. } => command.args(common_options()),
+            What::Leaf(leaf) => leaf.action.arguments(command),
+        }
     }
 
     fn alone(&self) -> u8 {

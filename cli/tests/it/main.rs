@@ -15,6 +15,7 @@
 mod completion;
 mod devices;
 mod listener;
+mod schema;
 mod shell;
 mod support;
 mod terminal;

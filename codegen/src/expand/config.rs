@@ -14,10 +14,7 @@ pub(crate) fn config(config: &Config) -> TokenStream {
     let Config { attrs, vis, ident, shape, .. } = config;
     match shape {
         Shape::Fields(fields) => {
-            let aliases = fields
-                .iter()
-                .any(|field| !field.aliases.is_empty())
-                .then(|| quote!(#[schemars(transform = #rt::with_aliases)]));
+            let aliases = with_aliases(fields.iter().any(|field| !field.aliases.is_empty()), &rt);
             let functions: Vec<_> =
                 fields.iter().filter_map(|field| default_function(ident, field, &rt)).collect();
             let functions = (!functions.is_empty())
@@ -39,12 +36,14 @@ pub(crate) fn config(config: &Config) -> TokenStream {
                 impl #rt::Config for #ident {}
             }
         }
-        Shape::Choice(variants, derives) => {
+        Shape::Choice { variants, derives, old_names } => {
+            let aliases = with_aliases(*old_names, &rt);
             let derives = derives.iter().map(|name| Ident::new(name, proc_macro2::Span::call_site()));
             quote! {
                 #[derive(#(#derives,)* #rt::serde::Serialize, #rt::serde::Deserialize, #rt::schemars::JsonSchema)]
                 #[serde(crate = #serde, rename_all = "snake_case")]
                 #[schemars(crate = #schemars)]
+                #aliases
                 #(#attrs)*
                 #vis enum #ident {
                     #(#variants),*
@@ -52,6 +51,11 @@ pub(crate) fn config(config: &Config) -> TokenStream {
             }
         }
     }
+}
+
+/// The schema accepts old names as well.
+fn with_aliases(needed: bool, rt: &TokenStream) -> Option<TokenStream> {
+    needed.then(|| quote!(#[schemars(transform = #rt::with_aliases)]))
 }
 
 fn field(owner: &Ident, field: &ConfigField) -> TokenStream {

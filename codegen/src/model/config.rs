@@ -27,8 +27,15 @@ pub(crate) struct Config {
 pub(crate) enum Shape {
     /// A struct.
     Fields(Vec<ConfigField>),
-    /// An enum without data: the variants as they were written, and derives to add.
-    Choice(Vec<syn::Variant>, Vec<&'static str>),
+    /// An enum without data.
+    Choice {
+        /// The variants as they were written, with their old names for serde and the schema.
+        variants: Vec<syn::Variant>,
+        /// Derives to add.
+        derives: Vec<&'static str>,
+        /// Whether a variant has an old name.
+        old_names: bool,
+    },
 }
 
 /// A key.
@@ -90,6 +97,7 @@ impl Config {
         lossy(&mut attrs, errors);
         let mut usable = not_generic("a configuration", &generics, errors);
         let mut read = Vec::new();
+        let mut old_names = false;
         for mut variant in variants {
             if !matches!(variant.fields, Fields::Unit) {
                 errors.at(
@@ -99,13 +107,21 @@ impl Config {
                 usable = false;
             }
             let aliases: Vec<_> = Attributes::new(&mut variant.attrs).texts("alias", errors);
-            for alias in aliases {
-                variant.attrs.push(syn::parse_quote!(#[serde(alias = #alias)]));
+            if !aliases.is_empty() {
+                variant.attrs.push(syn::parse_quote!(#[serde(#(alias = #aliases),*)]));
+                variant.attrs.push(syn::parse_quote!(#[schemars(extend("x-aliases" = [#(#aliases),*]))]));
+                old_names = true;
             }
             read.push(variant);
         }
         let derives = derives(&attrs, &["Clone", "Copy", "Debug", "PartialEq", "Eq"]);
-        usable.then_some(Self { root, attrs, vis, ident, shape: Shape::Choice(read, derives) })
+        usable.then_some(Self {
+            root,
+            attrs,
+            vis,
+            ident,
+            shape: Shape::Choice { variants: read, derives, old_names },
+        })
     }
 }
 

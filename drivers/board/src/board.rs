@@ -22,6 +22,7 @@ pub struct SimulatedBoardConfig {
     #[default = "simulated board"]
     pub name: String,
     /// File that keeps the image, so that it outlives the exporter. Without it the image is gone with the session.
+    #[schemars(extend("examples" = ["board.img"]))]
     pub image: Option<PathBuf>,
     /// How long the boot ROM takes.
     #[default = "50ms"]

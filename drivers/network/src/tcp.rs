@@ -9,8 +9,10 @@ use tokio::net::{TcpStream, lookup_host};
 #[derive(Clone, Debug)]
 pub struct TcpNetworkConfig {
     /// Name or address of the host.
+    #[schemars(extend("examples" = ["192.0.2.7"]))]
     pub host: String,
     /// Port.
+    #[schemars(extend("examples" = [22]))]
     pub port: u16,
     /// Tell clients the address, for those that can reach it directly.
     #[default = true]

@@ -16,6 +16,7 @@
 //! | [`call`], [`log`] | what a method knows about its call, and how drivers speak |
 //! | [`command`] | commands that clients add |
 //! | [`config`] | files that people write, with a place for every problem |
+//! | [`schemas`] | the same files as JSON Schemas, for editors |
 //! | [`error`] | what can go wrong |
 
 #![forbid(unsafe_code)]
@@ -36,6 +37,7 @@ pub mod instance;
 pub mod io;
 pub mod log;
 pub mod resource;
+pub mod schemas;
 pub mod stream;
 pub mod wire;
 

@@ -14,6 +14,7 @@ pub const COMMON_KEYS: &[&str] = &["labels", "uuid", "log_level"];
 #[serde(deny_unknown_fields, default)]
 pub struct CommonConfig {
     /// Labels in the exporter's report, beside those that the framework sets.
+    #[schemars(extend("examples" = [{ "example.com/rack": "7" }]))]
     pub labels: IndexMap<String, String>,
     /// A fixed identity instead of a new one per session.
     #[serde(deserialize_with = "identity")]
@@ -34,20 +35,24 @@ fn identity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Uuid>, 
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "UPPERCASE")]
+#[schemars(transform = crate::generated::with_aliases)]
 pub enum LogLevel {
     /// Everything.
     #[serde(alias = "NOTSET")]
+    #[schemars(extend("x-aliases" = ["NOTSET"]))]
     Debug,
     /// What happens.
     #[default]
     Info,
     /// What may go wrong.
     #[serde(alias = "WARN")]
+    #[schemars(extend("x-aliases" = ["WARN"]))]
     Warning,
     /// What went wrong.
     Error,
     /// What ends the program.
     #[serde(alias = "FATAL")]
+    #[schemars(extend("x-aliases" = ["FATAL"]))]
     Critical,
 }
 

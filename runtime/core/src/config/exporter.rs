@@ -11,14 +11,12 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::decode::decode;
-use super::document::{Entry, Map, Value, parse};
+use super::document::Entry;
 use super::problem::{Problem, Problems};
 use super::source::{Secret, Source, Span, Spanned};
-use super::subject::Subject;
-use super::suggest::{did_you_mean, nearest, quoted};
+use super::top;
 use super::tree::{DriverNode, read_nodes};
-use super::wording;
+use crate::generated::with_aliases;
 
 /// The only value of `apiVersion`.
 pub const API_VERSION: &str = "jumpstarter.dev/v1alpha1";
@@ -74,13 +72,15 @@ pub struct ExporterFile {
     pub spans: IndexMap<String, Span>,
 }
 
-/// Who an exporter is.
+/// Who an exporter or a client is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Metadata {
-    /// Name of the exporter in its namespace; `JMP_NAME` when absent.
+    /// Its name in the namespace; `JMP_NAME` when absent.
+    #[schemars(extend("examples" = ["rig3"]))]
     pub name: Option<String>,
-    /// Its namespace; `JMP_NAMESPACE` when absent.
+    /// The namespace; `JMP_NAMESPACE` when absent.
+    #[schemars(extend("examples" = ["lab"]))]
     pub namespace: Option<String>,
 }
 
@@ -106,30 +106,37 @@ pub enum GrpcOption {
 /// Scripts around each lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+#[schemars(transform = with_aliases)]
 pub struct Hooks {
     /// Runs before a client may use the drivers.
     #[serde(alias = "before_lease")]
+    #[schemars(extend("x-aliases" = ["before_lease"]))]
     pub before_lease: Option<Hook>,
     /// Runs when the client is gone.
     #[serde(alias = "after_lease")]
+    #[schemars(extend("x-aliases" = ["after_lease"]))]
     pub after_lease: Option<Hook>,
 }
 
 /// One script.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(transform = with_aliases)]
 pub struct Hook {
     /// The script itself, or the path of a file with it. Blank: nothing runs.
+    #[schemars(extend("examples" = ["j power on"]))]
     pub script: String,
     /// The program that interprets it. Default: `/bin/sh`, Python for a file that ends in `.py`.
     #[serde(default)]
+    #[schemars(extend("examples" = ["/bin/bash"]))]
     pub exec: Option<String>,
     /// How long it may take, in whole seconds.
     #[serde(default = "two_minutes", deserialize_with = "seconds")]
-    #[schemars(range(min = 1, max = 31_536_000))]
+    #[schemars(schema_with = "seconds_schema")]
     pub timeout: u32,
     /// What follows from a failure.
     #[serde(default, alias = "on_failure")]
+    #[schemars(extend("x-aliases" = ["on_failure"]))]
     pub on_failure: OnFailure,
 }
 
@@ -153,6 +160,7 @@ pub struct FailureDetection {
     /// So many ends in a row, each soon after its start, and the exporter gives up.
     pub max_rapid_failures: u32,
     /// An end within so many seconds counts.
+    #[schemars(extend("x-unit" = "s"))]
     pub rapid_failure_window: u32,
 }
 
@@ -164,6 +172,16 @@ impl Default for FailureDetection {
 
 fn two_minutes() -> u32 {
     120
+}
+
+fn seconds_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": ["integer", "string"],
+        "minimum": 1,
+        "maximum": 31_536_000,
+        "pattern": "^\\s*[1-9][0-9]{0,7}\\s*$",
+        "x-unit": "s",
+    })
 }
 
 /// Whole seconds, at least one and at most a year; a number in quotes is one too, as upstream has it.
@@ -257,150 +275,46 @@ impl Reading {
     }
 }
 
+/// What messages say about such a file.
+const FILE: top::Kind = top::Kind {
+    name: KIND,
+    file: "an exporter file",
+    whose: "an exporter's",
+    begin: "list drivers under `export:`",
+    keys: FILE_KEYS,
+    drivers: Some("export"),
+};
+
 /// Reads an exporter file.
 ///
 /// `environment` looks up a variable. `JMP_ENDPOINT`, `JMP_TOKEN`, `JMP_TLS` and `JMP_GRPCOPTIONS`
 /// (the last two in JSON) replace what the file says; `JMP_NAME` and `JMP_NAMESPACE` fill what it does
 /// not say. An empty variable counts as none.
 pub fn read(name: &str, text: &str, environment: impl Fn(&str) -> Option<String>) -> Reading {
-    let parsed = parse(name, text);
-    let (source, mut problems) = (parsed.source, parsed.problems);
-    let Some(document) = parsed.document else { return Reading { file: None, source, problems } };
-    let mut file = match &document.root.value {
-        Value::Map(map) => {
-            let mut reader = FileReader { problems: Problems::new() };
-            let file = reader.read(map, &source);
-            problems.append(reader.problems);
-            file
-        }
-        other => {
-            let problem = match other {
-                Value::Null => Problem::error("the file is empty").at(Span::START),
-                _ => Problem::error(format!(
-                    "an exporter file must be a mapping, but this is {}",
-                    wording::describe(&document.root, None)
-                ))
-                .at(&document.root),
-            };
-            problems
-                .push(problem.help(format!("begin with `kind: {KIND}` and list drivers under `export:`")));
-            problems.attach(&source);
-            return Reading { file: None, source, problems };
-        }
-    };
-    problems.attach(&source);
-    overlay(&mut file, &|name| environment(name).filter(|value| !value.is_empty()), &mut problems);
-    Reading { file: Some(file), source, problems }
-}
-
-struct FileReader {
-    problems: Problems,
-}
-
-impl FileReader {
-    fn read(&mut self, map: &Map, source: &Arc<Source>) -> ExporterFile {
-        self.fixed(map, "apiVersion", API_VERSION);
-        self.fixed(map, "kind", KIND);
-        self.unknown_keys(map);
-        ExporterFile {
+    let top::Opened { mut file, source, mut problems } =
+        top::open(&FILE, name, text, |top, source| ExporterFile {
             source: Arc::clone(source),
-            metadata: self.part(map, "metadata").unwrap_or_default(),
-            endpoint: self.text(map, "endpoint"),
-            token: self
-                .text(map, "token")
-                .map(|token| Spanned { value: Secret::new(token.value), span: token.span }),
-            tls: self.part(map, "tls").unwrap_or_default(),
-            grpc_options: self.part::<Option<_>>(map, "grpcOptions").flatten().unwrap_or_default(),
-            description: self.part::<Option<_>>(map, "description").flatten(),
-            motd: self.part::<Option<_>>(map, "motd").flatten(),
-            export: map
+            metadata: top.part("metadata").unwrap_or_default(),
+            endpoint: top.text("endpoint"),
+            token: top.secret("token"),
+            tls: top.part("tls").unwrap_or_default(),
+            grpc_options: top.part::<Option<_>>("grpcOptions").flatten().unwrap_or_default(),
+            description: top.part::<Option<_>>("description").flatten(),
+            motd: top.part::<Option<_>>("motd").flatten(),
+            export: top
+                .map
                 .entry("export")
-                .map(|entry| read_nodes(entry, "export", "", &mut self.problems, &mut 0))
+                .map(|entry| read_nodes(entry, "export", "", &mut top.problems, &mut 0))
                 .unwrap_or_default(),
-            hooks: self.part(map, "hooks").unwrap_or_default(),
-            failure_detection: self.part(map, "failureDetection").unwrap_or_default(),
-            exit_on_lease_end: self.part(map, "exitOnLeaseEnd").unwrap_or_default(),
-            spans: map.iter().map(|entry| (entry.key.clone(), entry.key_span)).collect(),
-        }
+            hooks: top.part("hooks").unwrap_or_default(),
+            failure_detection: top.part("failureDetection").unwrap_or_default(),
+            exit_on_lease_end: top.part("exitOnLeaseEnd").unwrap_or_default(),
+            spans: top.spans(),
+        });
+    if let Some(file) = &mut file {
+        overlay(file, &|name| environment(name).filter(|value| !value.is_empty()), &mut problems);
     }
-
-    fn fixed(&mut self, map: &Map, key: &str, wanted: &str) {
-        let Some(entry) = map.entry(key) else { return };
-        if entry.value.as_str() == Some(wanted) {
-            return;
-        }
-        let what = wording::describe(&entry.value, None);
-        let help = match entry.value.as_str() {
-            Some("ClientConfig") => {
-                "this is a client's file; an exporter's says `kind: ExporterConfig`".to_owned()
-            }
-            Some("UserConfig") => {
-                "this is a user's file; an exporter's says `kind: ExporterConfig`".to_owned()
-            }
-            _ => format!("write `{key}: {wanted}`"),
-        };
-        self.problems.push(
-            Problem::error(format!("`{key}` must be {}, but it is {what}", quoted(wanted)))
-                .at(entry.place())
-                .path(key)
-                .help(help),
-        );
-    }
-
-    fn unknown_keys(&mut self, map: &Map) {
-        for entry in map.iter().filter(|entry| !FILE_KEYS.contains(&entry.key.as_str())) {
-            let near = nearest(&entry.key, FILE_KEYS.iter().copied());
-            let driver = ["type", "ref", "children"].iter().any(|key| entry.value.get(key).is_some());
-            let help = if near.is_none() && driver {
-                Some(format!("drivers belong under `export:`: indent {} below it", quoted(&entry.key)))
-            } else {
-                did_you_mean(&entry.key, FILE_KEYS.iter().copied(), "known keys")
-            };
-            let problem = Problem::error(format!("unknown key {}", quoted(&entry.key)))
-                .at(entry.key_span)
-                .label("at the top of the file");
-            self.problems.push(problem.maybe_help(help));
-        }
-    }
-
-    /// Decodes what belongs to a key; `None` when the key is absent or its value wrong.
-    fn part<T: serde::de::DeserializeOwned>(&mut self, map: &Map, key: &str) -> Option<T> {
-        let entry = map.entry(key)?;
-        match decode(&entry.value, &subject(entry)) {
-            Ok(value) => Some(value),
-            Err(problems) => {
-                self.problems.append(problems);
-                None
-            }
-        }
-    }
-
-    /// Text that is absent when it is null or empty.
-    fn text(&mut self, map: &Map, key: &str) -> Option<Spanned<String>> {
-        let entry = map.entry(key)?;
-        // `decode` shows what it refuses; of a token, nothing may be shown.
-        match &entry.value.value {
-            Value::Null => None,
-            Value::Str { text, .. } if text.trim().is_empty() => None,
-            Value::Str { text, .. } => {
-                Some(Spanned { value: text.trim().to_owned(), span: entry.value.span })
-            }
-            _ => {
-                let what = wording::describe(&entry.value, Some(key));
-                self.problems.push(
-                    Problem::error(format!("`{key}` must be text, but it is {what}"))
-                        .at(entry.place())
-                        .path(key)
-                        .maybe_help(wording::remedy(&entry.value, "text", Some(key))),
-                );
-                None
-            }
-        }
-    }
-}
-
-fn subject(entry: &Entry) -> Subject {
-    Subject::new(quoted(&entry.key), entry.key.clone()).place(entry.key_span)
+    Reading { file, source, problems }
 }
 
 /// What the environment has to say.
@@ -418,30 +332,12 @@ fn overlay(file: &mut ExporterFile, variable: &dyn Fn(&str) -> Option<String>, p
     if let Some(value) = text("JMP_TOKEN") {
         file.token = Some(Spanned { value: Secret::new(value), span: Span::START });
     }
-    if let Some(tls) = from_variable(variable, "JMP_TLS", problems) {
+    if let Some(tls) = top::from_variable(variable, "JMP_TLS", problems) {
         file.tls = tls;
     }
-    if let Some(options) = from_variable(variable, "JMP_GRPCOPTIONS", problems) {
+    if let Some(options) = top::from_variable(variable, "JMP_GRPCOPTIONS", problems) {
         file.grpc_options = options;
     }
-}
-
-/// A variable that holds JSON, which is YAML as well.
-fn from_variable<T: serde::de::DeserializeOwned>(
-    variable: &dyn Fn(&str) -> Option<String>,
-    name: &str,
-    problems: &mut Problems,
-) -> Option<T> {
-    let text = variable(name)?;
-    let mut parsed = parse(&format!("environment variable {name}"), &text);
-    let decoded = parsed.document.and_then(|document| {
-        let result: Result<T, Problems> = decode(&document.root, &Subject::new(quoted(name), ""));
-        result.map_err(|found| parsed.problems.append(found)).ok()
-    });
-    parsed.problems.attach(&parsed.source);
-    let usable = !parsed.problems.has_errors();
-    problems.append(parsed.problems);
-    decoded.filter(|_| usable)
 }
 
 impl ExporterFile {

@@ -13,6 +13,8 @@
 //! | [`mod@decode`] | any `serde` type from a node, all problems of one pass collected |
 //! | [`schema`] | a JSON Schema walk over a node |
 //! | [`exporter`] | the exporter file: keys, hooks, overrides from the environment |
+//! | [`client`], [`user`] | the client's and the user's files |
+//! | `top` | what the three have in common |
 //! | [`tree`], [`common`] | the driver nodes of an exporter file; what every node can say |
 //! | [`references`] | `ref` nodes resolved over the whole tree |
 //!
@@ -23,6 +25,7 @@
 //! assert!(reading.problems.to_string().contains("did you mean `export`?"));
 //! ```
 
+pub mod client;
 pub mod common;
 pub mod decode;
 mod deserializer;
@@ -37,10 +40,13 @@ pub mod source;
 mod subject;
 pub mod suggest;
 mod syntax;
+mod top;
 pub mod tree;
+pub mod user;
 mod wording;
 mod yaml;
 
+pub use client::ClientConfig;
 pub use common::{CommonConfig, Isolation, LogLevel};
 pub use decode::{Subject, decode, decode_checked};
 pub use document::{Document, Entry, Map, Node, Parsed, Value, parse};
@@ -53,3 +59,4 @@ pub use schema::check_schema;
 pub use source::{Secret, Source, Span, Spanned};
 pub use suggest::nearest;
 pub use tree::{DriverInstance, DriverNode, NodeKind};
+pub use user::UserConfig;

@@ -181,9 +181,15 @@ fn described(mut schema: Schema, doc: &str) -> Schema {
     schema
 }
 
-/// Lets a configuration's schema accept the old names of its keys. The macro notes them at each property, as
-/// `x-aliases`.
+/// Lets a configuration's schema accept the old names of its keys and of its choices. The macro notes them at each
+/// property and variant, as `x-aliases`.
+///
+/// An old name carries `x-alias-of` with the name to write instead, and `doNotSuggest`, by which editors leave it out of
+/// what they offer.
 pub fn with_aliases(schema: &mut Schema) {
+    if let Some(variants) = schema.get_mut("oneOf").and_then(serde_json::Value::as_array_mut) {
+        old_choices(variants);
+    }
     let Some(properties) = schema.get_mut("properties").and_then(serde_json::Value::as_object_mut) else {
         return;
     };
@@ -191,12 +197,12 @@ pub fn with_aliases(schema: &mut Schema) {
     let mut old = Map::new();
     for (name, property) in properties.iter_mut() {
         let Some(property) = property.as_object_mut() else { continue };
-        let Some(serde_json::Value::Array(aliases)) = property.remove("x-aliases") else { continue };
-        let aliases: Vec<String> =
-            aliases.iter().filter_map(|alias| alias.as_str().map(str::to_owned)).collect();
+        let Some(aliases) = taken(property) else { continue };
         for alias in &aliases {
             let mut copy = property.clone();
             copy.insert("deprecated".to_owned(), true.into());
+            copy.insert("doNotSuggest".to_owned(), true.into());
+            copy.insert("x-alias-of".to_owned(), name.as_str().into());
             copy.insert("description".to_owned(), format!("Old name of `{name}`.").into());
             old.insert(alias.clone(), copy.into());
         }
@@ -219,4 +225,30 @@ pub fn with_aliases(schema: &mut Schema) {
     if !choices.is_empty() {
         schema.insert("allOf".to_owned(), choices.into());
     }
+}
+
+/// The old names noted at a schema, which are no longer noted there then.
+fn taken(noted: &mut Map<String, serde_json::Value>) -> Option<Vec<String>> {
+    let serde_json::Value::Array(aliases) = noted.remove("x-aliases")? else { return None };
+    Some(aliases.iter().filter_map(|alias| alias.as_str().map(str::to_owned)).collect())
+}
+
+fn old_choices(variants: &mut Vec<serde_json::Value>) {
+    let mut old = Vec::new();
+    for variant in variants.iter_mut() {
+        let Some(variant) = variant.as_object_mut() else { continue };
+        let Some(aliases) = taken(variant) else { continue };
+        let name = variant.get("const").and_then(serde_json::Value::as_str).unwrap_or_default();
+        old.extend(aliases.iter().map(|alias| {
+            json!({
+                "const": alias,
+                "type": "string",
+                "deprecated": true,
+                "doNotSuggest": true,
+                "x-alias-of": name,
+                "description": format!("Old name of `{name}`."),
+            })
+        }));
+    }
+    variants.append(&mut old);
 }

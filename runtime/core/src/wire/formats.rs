@@ -137,6 +137,14 @@ impl Delay {
     pub const fn get(self) -> Duration {
         self.0
     }
+
+    /// As people write it: `50ms`, `1h 30m`. Reading it gives the same length of time again.
+    pub fn friendly(self) -> String {
+        match jiff::SignedDuration::try_from(self.0) {
+            Ok(duration) => format!("{duration:#}"),
+            Err(_) => self.to_string(),
+        }
+    }
 }
 
 impl From<Duration> for Delay {

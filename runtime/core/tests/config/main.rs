@@ -1,8 +1,10 @@
 //! The configuration reader against files of every kind.
 
 mod decoding;
+mod files;
 mod gallery;
 mod pitfalls;
 mod rendering;
 mod robustness;
 mod sample;
+mod whole;
