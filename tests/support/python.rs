@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
+use tempfile::TempDir;
 
 /// Leaves out all tests with Python peers.
 pub const SKIP: &str = "JUMPSTARTER_SKIP_PYTHON";
@@ -160,6 +161,21 @@ impl Python {
             command.env_remove(variable);
         }
         command
+    }
+
+    /// Installs a package from its sources into a folder of its own, so that tests with and without it use the same
+    /// environment. Programs find it by `PYTHONPATH`.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be installed, with what pip says.
+    pub fn install(&self, sources: &Path) -> TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        let install =
+            ["install", "--no-input", "--no-deps", "--no-index", "--no-build-isolation", "--target"];
+        let mut command = self.pip(&install);
+        run(command.arg(folder.path()).arg(sources)).unwrap_or_else(|problem| panic!("{problem}"));
+        folder
     }
 
     fn pip(&self, arguments: &[&str]) -> Command {
