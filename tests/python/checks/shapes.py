@@ -35,7 +35,6 @@ def refused(error, text, function, *arguments, **named):
 same(shapes.sum(255, -7, 2**40, 0.5, 0.25, 2**50), float(255 - 7 + 2**40 + 2**50) + 0.75)
 refused(ValidationError, "less than or equal to 255", shapes.sum, 256, 0, 0, 0, 0, 0)
 refused(ValidationError, "valid integer", shapes.sum, 1.5, 0, 0, 0, 0, 0)
-refused(TypeError, "missing", shapes.call_async)
 
 # Defaults, options, names.
 same(shapes.set_limit("main"), Limit(channel="main", amps=1.5, steps=None))
