@@ -372,7 +372,8 @@ mod tests {
                 .expect("JSON");
         assert_eq!(document["format"], 1);
         let wait = &document["methods"][1];
-        assert_eq!((&wait["rpc"], &wait["call"]), (&"WaitFor".into(), &"wait_for".into()));
+        assert_eq!(wait["rpc"], "WaitFor");
+        assert_eq!(wait["call"], "wait_for");
         assert_eq!(wait["returns"], serde_json::json!({ "message": "MachineState" }));
         let timeout = serde_json::json!({
             "name": "timeout", "tag": 2, "role": "value", "type": "duration", "default": "PT30S", "doc": "How long at most.",
