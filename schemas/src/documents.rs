@@ -3,6 +3,8 @@
 use std::{collections::BTreeMap, error::Error, path::PathBuf};
 
 use jumpstarter_core::{describe::Interface, descriptor, driver::DriverFactory, schemas};
+use jumpstarter_schemas::{description::Description, python};
+use serde_json::{Value, json};
 
 use crate::reference;
 
@@ -35,6 +37,24 @@ pub(crate) fn all() -> Result<Vec<Document>, Box<dyn Error>> {
         documents.push(Document { path, content: schemas::text(&schema) });
     }
     documents.extend(reference::pages(drivers, &interfaces(drivers)));
+    let mut described = Vec::new();
+    for interface in interfaces(drivers) {
+        let content =
+            print(&serde_json::to_value(Description::of(interface, has_children(drivers, interface)))?);
+        // Generators get what is written, and nothing else.
+        let mut read: Value = serde_json::from_str(&content)?;
+        if let Some(read) = read.as_object_mut() {
+            read.remove("$comment");
+        }
+        described.push(serde_json::from_value::<Description>(read)?);
+        let path = PathBuf::from("schemas/interfaces")
+            .join(format!("{}.v{}.json", interface.name, interface.version));
+        documents.push(Document { path, content });
+    }
+    described.retain(python::is_generated);
+    for (path, content) in python::package(&described, env!("CARGO_PKG_VERSION"))? {
+        documents.push(Document { path: PathBuf::from("schemas/clients/python").join(path), content });
+    }
     documents.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(documents)
 }
@@ -46,4 +66,23 @@ fn interfaces(drivers: &[&'static dyn DriverFactory]) -> Vec<&'static Interface>
     let unique: BTreeMap<_, _> =
         known.chain(provided).map(|interface| (interface.full_service(), interface)).collect();
     unique.into_values().collect()
+}
+
+/// Whether a driver that provides the interface has children, or may have some.
+fn has_children(drivers: &[&'static dyn DriverFactory], interface: &Interface) -> bool {
+    let provides = |driver: &&&dyn DriverFactory| {
+        driver.spec().provides.iter().any(|provided| provided.full_service() == interface.full_service())
+    };
+    drivers.iter().filter(provides).any(|driver| !driver.children().is_empty())
+}
+
+fn print(schema: &Value) -> String {
+    let mut document = json!({ "$comment": schemas::COMMENT });
+    if let (Some(document), Some(schema)) = (document.as_object_mut(), schema.as_object()) {
+        document.extend(schema.clone());
+    }
+    // Two levels of a string map cannot fail to print; an empty document would be refused by the check.
+    let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
+    text.push('\n');
+    text
 }

@@ -11,6 +11,8 @@
 //! | `schemas/drivers/<type>.json` | the configuration types of the drivers |
 //! | `schemas/exporter-config.json` | all of them, and the exporter file's own types |
 //! | `schemas/client-config.json`, `schemas/user-config.json` | the types of these files |
+//! | `schemas/interfaces/<name>.v<n>.json` | the interfaces: what generators of clients read |
+//! | `schemas/clients/python/` | those documents, for interfaces that upstream has no client for |
 //! | `docs/reference/**.md` | all of the above and the command line, for people |
 //!
 //! | Module | Responsibility |
@@ -102,8 +104,9 @@ fn check(root: &Path, documents: &[Document]) -> io::Result<bool> {
 fn differences(root: &Path, documents: &[Document]) -> io::Result<Vec<String>> {
     let mut found = Vec::new();
     for document in documents {
-        let written = fs::read_to_string(root.join(&document.path)).unwrap_or_default();
-        if written != document.content {
+        let written = fs::read_to_string(root.join(&document.path)).ok();
+        if written.as_ref() != Some(&document.content) {
+            let written = written.unwrap_or_default();
             let changes = similar::TextDiff::from_lines(written.as_str(), &document.content);
             let name = document.path.display().to_string();
             let changes = changes.unified_diff().header(&name, "what the types say").to_string();
@@ -119,7 +122,9 @@ fn differences(root: &Path, documents: &[Document]) -> io::Result<Vec<String>> {
 /// Written documents that nothing stands behind any more.
 fn stale(root: &Path, documents: &[Document]) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    for folder in ["proto/interfaces", "schemas/drivers", reference::FOLDER] {
+    let folders =
+        ["proto/interfaces", "schemas/drivers", "schemas/interfaces", "schemas/clients", reference::FOLDER];
+    for folder in folders {
         collect(root, Path::new(folder), &mut found)?;
     }
     found.retain(|path| !documents.iter().any(|document| document.path == *path));
@@ -136,11 +141,40 @@ fn collect(root: &Path, folder: &Path, found: &mut Vec<PathBuf>) -> io::Result<(
     for entry in entries {
         let entry = entry?;
         let path = folder.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
+        if entry.file_name() == "__pycache__" {
+            // Python leaves these where it runs; they are nobody's document.
+        } else if entry.file_type()?.is_dir() {
             collect(root, &path, found)?;
         } else {
             found.push(path);
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_changed_and_stale_documents_are_found_and_put_right() {
+        let root = tempfile::tempdir().expect("a folder");
+        let documents = [
+            Document { path: "schemas/clients/python/py.typed".into(), content: String::new() },
+            Document { path: "schemas/interfaces/a.v1.json".into(), content: "{}\n".to_owned() },
+        ];
+        // An empty document that is not there is missing all the same.
+        assert!(!check(root.path(), &documents).expect("a check"));
+        assert!(write(root.path(), &documents).expect("written"));
+        assert!(check(root.path(), &documents).expect("a check"));
+        let stale = root.path().join("schemas/clients/python/src/old.py");
+        fs::create_dir_all(stale.with_file_name("__pycache__")).expect("a folder");
+        fs::write(stale.with_file_name("__pycache__").join("old.pyc"), "").expect("a file");
+        assert!(check(root.path(), &documents).expect("a check"));
+        fs::write(&stale, "").expect("a file");
+        assert!(!check(root.path(), &documents).expect("a check"));
+        assert!(write(root.path(), &documents).expect("written"));
+        assert!(!stale.exists());
+        assert!(check(root.path(), &documents).expect("a check"));
+    }
 }

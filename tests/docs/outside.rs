@@ -100,9 +100,11 @@ pub(crate) fn built() -> PathBuf {
             for (file, text) in files {
                 write(&folder.join(name).join(file), &text.replace(REPOSITORY, &repository));
             }
-            let examples = folder.join(name).join("examples");
-            if name == "device" && !examples.exists() {
-                symlink(root().join("examples"), &examples).expect("a link");
+            for shared in ["examples", "schemas"].map(Path::new).into_iter().filter(|_| name == "device") {
+                let link = folder.join(name).join(shared);
+                if !link.exists() {
+                    symlink(root().join(shared), &link).expect("a link");
+                }
             }
         }
         let said = cargo(&folder, &["build", "--quiet", "--workspace", "--all-targets"]);

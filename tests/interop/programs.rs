@@ -30,7 +30,7 @@ export:
 
 const READINGS: [[f64; 2]; 2] = [[0.0, 0.0], [5.0, 2.0]];
 
-const TREE: [[&str; 2]; 10] = [
+const TREE: [[&str; 2]; 11] = [
     ["", "jumpstarter_driver_composite.client.CompositeClient"],
     ["power", "jumpstarter_driver_power.client.PowerClient"],
     ["rig", "jumpstarter_driver_composite.client.CompositeClient"],
@@ -40,6 +40,8 @@ const TREE: [[&str; 2]; 10] = [
     ["rig.board.storage", "jumpstarter_driver_opendal.client.StorageMuxFlasherClient"],
     ["rig.board.button", "jumpstarter_driver_gpiod.client.DigitalOutputClient"],
     ["rig.board.led", "jumpstarter_driver_gpiod.client.DigitalInputClient"],
+    // The package with its class is not installed here.
+    ["rig.board.machine", "jumpstarter.client.base.StubDriverClient"],
     ["supply", "jumpstarter_driver_power.client.PowerClient"],
 ];
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 pub struct Client {
     python: Python,
     host: String,
+    packages: Option<PathBuf>,
 }
 
 /// What a program did.
@@ -57,13 +59,23 @@ impl Outcome {
 impl Client {
     /// Clients of `python`; `host` is what `JUMPSTARTER_HOST` says: a socket's path, or `host:port` in clear text.
     pub fn new(python: &Python, host: &str) -> Self {
-        Self { python: python.clone(), host: host.to_owned() }
+        Self { python: python.clone(), host: host.to_owned(), packages: None }
+    }
+
+    /// With the packages in a folder, see [`Python::install`].
+    #[must_use]
+    pub fn with_packages(mut self, folder: &Path) -> Self {
+        self.packages = Some(folder.to_owned());
+        self
     }
 
     /// Runs a program of the environment to its end.
     pub async fn run(&self, program: &str, arguments: &[&str], input: &str) -> io::Result<Outcome> {
         let mut command = self.python.process(program);
         command.args(arguments).env("JUMPSTARTER_HOST", &self.host);
+        if let Some(folder) = &self.packages {
+            command.env("PYTHONPATH", folder);
+        }
         if !self.host.starts_with('/') {
             command.env("JMP_GRPC_INSECURE", "1");
         }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use jumpstarter::{Context as _, Delay, Driver, Open, Result, children, config, driver};
+use jumpstarter_interfaces::{MachineState, Phase};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{console::Console, machine, medium::Medium, parts};
@@ -47,7 +48,13 @@ pub struct Parts {
     /// A lamp that is lit while an image runs.
     #[child(made)]
     pub led: jumpstarter_interfaces::DigitalInputClient,
+    /// Tells what the board is doing.
+    #[child(made)]
+    pub machine: jumpstarter_interfaces::MachineClient,
 }
+
+/// Without supply.
+const OFF: MachineState = MachineState { phase: Phase::Off, starts: 0, image: None };
 
 /// A board that exists in memory, with supply, console, storage, button and lamp.
 #[driver(type = "simulated-board", provides(), config = SimulatedBoardConfig, children = Parts)]
@@ -62,6 +69,7 @@ pub(crate) struct Shared {
     pub(crate) console: Arc<Console>,
     pub(crate) medium: Medium,
     pub(crate) led: watch::Sender<bool>,
+    pub(crate) state: watch::Sender<MachineState>,
     button: AtomicBool,
     running: Mutex<Option<JoinHandle<()>>>,
 }
@@ -77,6 +85,7 @@ impl Shared {
         if running.is_none() {
             let input = self.console.power_on();
             *running = Some(jumpstarter::task::spawn(machine::run(self.clone(), input)));
+            self.state.send_modify(|state| state.phase = Phase::Boot);
         }
     }
 
@@ -86,6 +95,20 @@ impl Shared {
             machine.abort();
             self.console.power_off();
             self.led.send_replace(false);
+            self.state.send_replace(OFF);
+        }
+    }
+
+    /// The board does something else now.
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.change(|state| state.phase = phase);
+    }
+
+    /// The board's state changes, unless it has been switched off meanwhile.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut MachineState)) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if running.is_some() {
+            self.state.send_modify(change);
         }
     }
 
@@ -108,6 +131,7 @@ impl Driver for SimulatedBoard {
             console: Arc::default(),
             medium,
             led: watch::Sender::new(false),
+            state: watch::Sender::new(OFF),
             button: AtomicBool::new(false),
             running: Mutex::new(None),
         });
@@ -116,6 +140,7 @@ impl Driver for SimulatedBoard {
         cx.make("storage", parts::BoardStorage::new(shared.clone()));
         cx.make("button", parts::BoardButton::new(shared.clone()));
         cx.make("led", parts::BoardLed::new(shared.clone()));
+        cx.make("machine", parts::BoardMachine::new(shared.clone()));
         Ok(Self { shared })
     }
 

@@ -56,6 +56,11 @@ impl Console {
         let _ = state.output.send(piece);
     }
 
+    /// What was printed since power-on, as far back as it is kept.
+    pub(crate) fn printed(&self) -> Bytes {
+        self.state().scrollback.iter().copied().collect()
+    }
+
     /// The board starts: what was printed before is forgotten, and input is taken from now on.
     pub(crate) fn power_on(&self) -> mpsc::Receiver<Bytes> {
         let (sender, receiver) = mpsc::channel(INPUT);

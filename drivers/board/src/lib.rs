@@ -10,11 +10,12 @@
 //! | `storage` | StorageMuxFlasher | holds the image; the board boots only what is switched to the device |
 //! | `button` | DigitalOutput | held while the board starts, it asks for the recovery prompt |
 //! | `led` | DigitalInput | lit while an image runs |
+//! | `machine` | Machine | tells what the board is doing |
 //!
 //! | Module | Responsibility |
 //! |---|---|
 //! | `board` | the driver, its configuration, the shared state |
-//! | `parts` | the five children |
+//! | `parts` | the six children |
 //! | `console` | output for many listeners, input for one machine |
 //! | `medium` | the storage medium and its mark of incompleteness |
 //! | `image` | what an image may say |

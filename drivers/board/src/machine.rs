@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
+use jumpstarter_interfaces::{ImageInfo, Phase};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -19,7 +20,14 @@ pub(crate) async fn run(board: Arc<Shared>, mut input: mpsc::Receiver<Bytes>) {
     loop {
         match boot(&board, &mut input).await {
             Next::Reboot => board.console.print("\r\n"),
-            Next::Halt => break,
+            Next::Halt => {
+                board.enter(Phase::Halted);
+                break;
+            }
+            Next::Panic => {
+                board.enter(Phase::Panicked);
+                break;
+            }
         }
         board.led.send_replace(false);
     }
@@ -30,14 +38,21 @@ pub(crate) async fn run(board: Arc<Shared>, mut input: mpsc::Receiver<Bytes>) {
 enum Next {
     Reboot,
     Halt,
+    Panic,
 }
 
 async fn boot(board: &Shared, input: &mut mpsc::Receiver<Bytes>) -> Next {
     let say = |line: &str| board.console.print(format!("{line}\r\n"));
+    board.change(|state| {
+        state.phase = Phase::Boot;
+        state.starts += 1;
+        state.image = None;
+    });
     say(&format!("Boot ROM of {}", board.name));
     jumpstarter::time::sleep(board.boot_delay).await;
     if board.button() {
         say("button held: recovery prompt");
+        board.enter(Phase::Recovery);
         return Prompt::new(board, "recovery").run(input).await;
     }
     let elsewhere = match board.medium.side().await {
@@ -56,6 +71,7 @@ async fn boot(board: &Shared, input: &mut mpsc::Receiver<Bytes>) -> Next {
     let script = match board.medium.content().await {
         Ok(Content::Image { size, sha256, script }) => {
             say(&format!("image: {size} bytes, sha256 {sha256}"));
+            board.change(|state| state.image = Some(ImageInfo { size, sha256 }));
             script
         }
         Ok(Content::Blank) => {
@@ -83,15 +99,19 @@ async fn boot(board: &Shared, input: &mut mpsc::Receiver<Bytes>) -> Next {
         }
     };
     board.led.send_replace(true);
+    board.enter(Phase::Running);
     for step in image.steps {
         match step {
             Step::Print(text) => say(&text),
             Step::Delay(time) => jumpstarter::time::sleep(time).await,
-            Step::Prompt(name) => return Prompt::new(board, &name).run(input).await,
+            Step::Prompt(name) => {
+                board.enter(Phase::Prompt);
+                return Prompt::new(board, &name).run(input).await;
+            }
             Step::Panic(text) => {
                 say(&format!("panic: {text}"));
                 board.led.send_replace(false);
-                return Next::Halt;
+                return Next::Panic;
             }
         }
     }
@@ -180,7 +200,7 @@ impl<'a> Prompt<'a> {
             "panic" => {
                 say(&format!("panic: {}", if rest.is_empty() { "on request" } else { rest }));
                 self.board.led.send_replace(false);
-                return Some(Next::Halt);
+                return Some(Next::Panic);
             }
             _ => say(&format!("{word}: unknown; try help")),
         }

@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jumpstarter::{Call, Error, Io, Result, Sink, Source, Stream, driver, time::timeout};
+use jumpstarter::{Call, Delay, Error, Io, Result, Sink, Source, Stream, driver, time::timeout};
 use jumpstarter_interfaces::{
-    DigitalInput, DigitalOutput, Edge, Power, PowerReading, Serial, StorageMuxFlasher,
+    DigitalInput, DigitalOutput, Edge, Machine, MachineState, Phase, Power, PowerReading, Serial,
+    StorageMuxFlasher,
 };
 
 use crate::{board::Shared, medium::Side};
@@ -181,5 +182,52 @@ impl DigitalInput for BoardLed {
             }
         };
         within(timeout, "waiting for an edge of the lamp", edge).await
+    }
+}
+
+part! {
+    /// What the simulated board says about itself.
+    #[driver(type = "simulated-board-machine", provides(Machine), open = made)]
+    BoardMachine
+}
+
+impl Machine for BoardMachine {
+    async fn state(&self) -> Result<MachineState> {
+        Ok(self.0.state.borrow().clone())
+    }
+
+    async fn wait_for(&self, phase: Phase, limit: Delay) -> Result<MachineState> {
+        let mut states = self.0.state.subscribe();
+        let reached =
+            async { states.wait_for(|state| state.phase == phase).await.map(|state| state.clone()) };
+        match timeout(limit.get(), reached).await {
+            Ok(reached) => reached.map_err(|_| gone()),
+            Err(_) => {
+                let now = self.0.state.borrow().phase;
+                Err(Error::timeout(format!(
+                    "the board is not in phase {phase} after {:?}, but in {now}",
+                    limit.get()
+                )))
+            }
+        }
+    }
+
+    async fn watch(&self, count: u32) -> Result<Stream<MachineState>> {
+        let mut states = self.0.state.subscribe();
+        states.mark_changed();
+        let left = if count == 0 { None } else { Some(count) };
+        Ok(Stream::unfold((states, left), async |(mut states, left)| {
+            if left == Some(0) {
+                return Ok(None);
+            }
+            states.changed().await.map_err(|_| gone())?;
+            let state = states.borrow_and_update().clone();
+            Ok(Some((state, (states, left.map(|left| left - 1)))))
+        }))
+    }
+
+    async fn save_log(&self, mut log: Sink) -> Result<()> {
+        log.write(self.0.console.printed()).await?;
+        log.finish().await
     }
 }

@@ -9,11 +9,13 @@
 //! | [`serial`] | [`Serial`]: a console |
 //! | [`network`] | [`Network`], [`NetworkAddress`]: byte streams and messages to somewhere else |
 //! | [`storage`] | [`StorageMux`], [`StorageMuxFlasher`], [`Flasher`]: media and images |
+//! | [`machine`] | [`Machine`]: what runs on a board |
 //! | [`gpio`] | [`DigitalOutput`], [`DigitalInput`]: single lines |
 
 #![forbid(unsafe_code)]
 
 pub mod gpio;
+pub mod machine;
 pub mod network;
 pub mod power;
 pub mod serial;
@@ -22,6 +24,7 @@ pub mod storage;
 use jumpstarter::ClientEntry;
 
 pub use gpio::{DigitalInput, DigitalInputClient, DigitalOutput, DigitalOutputClient, Edge};
+pub use machine::{ImageInfo, Machine, MachineClient, MachineState, Phase};
 pub use network::{Network, NetworkAddress, NetworkAddressClient, NetworkClient};
 pub use power::{Power, PowerClient, PowerReading};
 pub use serial::{Serial, SerialClient};
@@ -41,4 +44,5 @@ pub const CLIENTS: &[ClientEntry] = &[
     ClientEntry::new(&storage::FLASHER).with_commands(FlasherClient::COMMANDS),
     ClientEntry::new(&gpio::DIGITAL_OUTPUT).with_commands(DigitalOutputClient::COMMANDS),
     ClientEntry::new(&gpio::DIGITAL_INPUT).with_commands(DigitalInputClient::COMMANDS),
+    ClientEntry::new(&machine::MACHINE),
 ];

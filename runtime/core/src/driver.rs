@@ -82,6 +82,18 @@ pub struct DriverSpec {
     pub labels: &'static [(&'static str, &'static str)],
 }
 
+/// Python module with the clients that are generated from our interfaces. It begins as upstream's own do, so that people's
+/// allow lists (`jumpstarter_driver_*`) match.
+pub const GENERATED_CLIENTS: &str = "jumpstarter_driver_x";
+
+/// Python distribution that brings [`GENERATED_CLIENTS`].
+pub const GENERATED_DISTRIBUTION: &str = "jumpstarter-driver-x";
+
+/// Whether a class path leads into the package of generated clients.
+pub fn is_generated_client(class: &str) -> bool {
+    class.strip_prefix(GENERATED_CLIENTS).is_some_and(|rest| rest.starts_with('.'))
+}
+
 /// Class path of upstream's client for nodes that only have children.
 pub const COMPOSITE_CLIENT: &str = "jumpstarter_driver_composite.client.CompositeClient";
 
@@ -91,6 +103,15 @@ impl DriverSpec {
         self.client
             .or_else(|| self.provides.first().map(|interface| interface.python))
             .unwrap_or(COMPOSITE_CLIENT)
+    }
+
+    /// The client label of an instance with children. Python clients that cannot find a class lose everything below it, so
+    /// a class that most of them do not have gives way to upstream's composite, unless the driver itself asks for it.
+    pub fn client_label_with_children(&self) -> &'static str {
+        match self.client_label() {
+            label if self.client.is_none() && is_generated_client(label) => COMPOSITE_CLIENT,
+            label => label,
+        }
     }
 }
 
@@ -282,15 +303,18 @@ impl<C: ChildSet> Open<C> {
         let logger = Logger::for_driver(self.node.log, self.node.uuid, spec.type_name);
         let mut labels = self.node.labels;
         labels.extend(spec.labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        let children: Vec<_> = self.children.0.into_iter().chain(self.made).collect();
+        let client =
+            if children.is_empty() { spec.client_label() } else { spec.client_label_with_children() };
         Instance {
             uuid: self.node.uuid,
             type_name: spec.type_name.to_owned(),
-            client: spec.client_label().to_owned(),
+            client: client.to_owned(),
             labels,
             description: self.node.description,
             methods_description: self.node.methods_description,
             provides: T::provided(driver),
-            children: self.children.0.into_iter().chain(self.made).collect(),
+            children,
             lifecycle: Arc::new(Living(driver.clone())),
             logger,
             suspect: AtomicBool::new(false),

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use crate::{
     access::Access,
     calls::{self, Failure, Operation},
+    hint,
     session::Shared,
 };
 
@@ -61,8 +62,12 @@ impl ExporterService for Exporter {
     type StreamingDriverCallStream = BoxStream<'static, Result<StreamingDriverCallResponse, Status>>;
     type LogStreamStream = BoxStream<'static, Result<LogStreamResponse, Status>>;
 
-    async fn get_report(&self, _: Request<()>) -> Result<Response<GetReportResponse>, Status> {
-        Ok(Response::new(self.shared.report()))
+    async fn get_report(&self, request: Request<()>) -> Result<Response<GetReportResponse>, Status> {
+        let mut report = self.shared.report();
+        if hint::is_python(request.metadata()) {
+            hint::add(&mut report.reports);
+        }
+        Ok(Response::new(report))
     }
 
     async fn driver_call(

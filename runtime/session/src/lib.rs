@@ -27,7 +27,7 @@
 //! |---|---|
 //! | `session` | the session's life: build, reset, end; what all parts share |
 //! | `tree` | instances by uuid, services by name |
-//! | `report` | `GetReport` |
+//! | `report`, `hint` | `GetReport`, and a word to Python clients |
 //! | `status`, `logs` | what the session says about itself and its drivers |
 //! | `access` | passphrase and gate of one way in |
 //! | `service` | which path belongs to whom |
@@ -49,6 +49,7 @@ mod calls;
 mod codec;
 mod count;
 mod exporter_service;
+mod hint;
 mod logs;
 mod native;
 mod panics;

@@ -10,10 +10,10 @@ use jumpstarter_core::{Result, descriptor, instance::Instance};
 use jumpstarter_protocol::v1::DriverInstanceReport;
 
 /// Label with the class of the Python client.
-const CLIENT: &str = "jumpstarter.dev/client";
+pub(crate) const CLIENT: &str = "jumpstarter.dev/client";
 
 /// Label with the name under which the parent lists the child.
-const NAME: &str = "jumpstarter.dev/name";
+pub(crate) const NAME: &str = "jumpstarter.dev/name";
 
 /// The entries for a tree.
 ///

@@ -50,6 +50,7 @@ use crate::{
     byte_stream::GRACE,
     calls::{Failure, ended},
     count::Counted,
+    hint,
     session::Shared,
     tree::Node,
 };
@@ -206,10 +207,7 @@ pub(crate) fn open(
     let value =
         |text: &str| AsciiMetadataValue::try_from(text).map_err(|error| Error::internal(error.to_string()));
     // Only clients of ours announce digests, but they need not say so before.
-    let hashed = !metadata
-        .get("user-agent")
-        .and_then(|agent| agent.to_str().ok())
-        .is_some_and(|agent| agent.starts_with("grpc-python/"));
+    let hashed = !hint::is_python(metadata);
 
     let (taken, when_taken) = oneshot::channel();
     if shared.ended.is_cancelled() {

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use jumpstarter::{DriverFactory, ErrorKind, Result, Sink, Source};
 use jumpstarter_client::adapters::Expect;
 use jumpstarter_interfaces::{
-    Compression, DigitalInputClient, DigitalOutputClient, PowerClient, PowerReading, SerialClient,
-    StorageMuxFlasherClient,
+    Compression, DigitalInputClient, DigitalOutputClient, ImageInfo, MachineClient, MachineState, Phase,
+    PowerClient, PowerReading, SerialClient, StorageMuxFlasherClient,
 };
 use jumpstarter_testing::{Bench, serve_text};
 
@@ -229,5 +229,48 @@ async fn two_consoles_see_the_same() -> Result<()> {
     one.expect("\r\nshared").await?;
     two.expect("\r\nshared").await?;
     bench.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_machine_tells_what_the_board_is_doing() -> Result<()> {
+    let bench = board().await;
+    let machine: MachineClient = bench.client("board.machine").expect("a machine");
+    let off = MachineState { phase: Phase::Off, starts: 0, image: None };
+    assert_eq!(machine.state().await?, off);
+    let mut states = machine.watch(2).await?;
+    assert_eq!(states.next().await.expect("the state")?, off);
+
+    storage(&bench).flash(Source::from_bytes(HELLO), None).await?;
+    power(&bench).on().await?;
+    assert_ne!(states.next().await.expect("a change")?.phase, Phase::Off);
+    assert!(states.next().await.is_none(), "only two were wanted");
+    let limit = "10s".parse().expect("a time");
+    let image = ImageInfo { size: HELLO.len() as u64, sha256: HELLO_SHA256.trim().to_owned() };
+    let prompt = MachineState { phase: Phase::Prompt, starts: 1, image: Some(image) };
+    assert_eq!(machine.wait_for(Phase::Prompt, limit).await?, prompt);
+
+    let mut console = console(&bench).await;
+    console.send_line("reboot").await?;
+    console.expect("demo> ").await?;
+    console.expect("demo> ").await?;
+    assert_eq!(machine.wait_for(Phase::Prompt, limit).await?, MachineState { starts: 2, ..prompt });
+    console.send_line("panic").await?;
+    machine.wait_for(Phase::Panicked, limit).await?;
+    power(&bench).off().await?;
+    assert_eq!(machine.state().await?, off);
+
+    DigitalOutputClient::on(&bench.client("board.button").expect("a button")).await?;
+    power(&bench).on().await?;
+    machine.wait_for(Phase::Recovery, limit).await?;
+    let (log, content) = Sink::to_memory();
+    machine.save_log(log).await?;
+    let content = content.await?;
+    assert!(content.starts_with(b"Boot ROM of simulated board\r\nbutton held"), "{content:?}");
+
+    let error = machine.wait_for(Phase::Halted, "10ms".parse().expect("a time")).await.expect_err("too late");
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(error.message().ends_with("not in phase halted after 10ms, but in recovery"), "{error}");
+    assert!(bench.stop().await.is_empty());
     Ok(())
 }
