@@ -19,6 +19,7 @@
 //! | `words` | from the first word to the command that is meant, and its arguments |
 //! | `help`, `report`, `style` | what people read: help, errors with their exit codes, colour and width |
 //! | `output`, `logging` | results on standard output, everything else on standard error |
+//! | `known` | which drivers there are, whether this program has them or not |
 //! | `files` | where configuration files are |
 //! | `complete` | the protocol of the completion scripts |
 //! | `commands` | the commands of `jmp`, one file each |
@@ -35,6 +36,7 @@ mod complete;
 mod files;
 mod help;
 mod j;
+mod known;
 mod logging;
 mod output;
 mod relay;
@@ -123,7 +125,7 @@ pub struct Program {
 impl Program {
     /// A program with these drivers and the clients of this project.
     pub fn new(drivers: &[&[&'static dyn DriverFactory]]) -> Self {
-        Self { drivers: Registry::new(drivers), clients: CLIENTS.to_vec() }
+        Self { drivers: Registry::new(drivers).knowing(known::KNOWN), clients: CLIENTS.to_vec() }
     }
 
     /// Adds interfaces with the commands of their clients. They hide those that are there under the same name.

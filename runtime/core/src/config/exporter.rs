@@ -70,6 +70,8 @@ pub struct ExporterFile {
     pub failure_detection: FailureDetection,
     /// Whether the exporter ends after its first lease.
     pub exit_on_lease_end: bool,
+    /// Whether there may be more drivers than could be read. The reason is among the problems.
+    pub incomplete: bool,
     /// Where the keys at the top stand, for problems that are found later.
     pub spans: IndexMap<String, Span>,
 }
@@ -117,7 +119,7 @@ pub struct Hooks {
 
 /// One script.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a mapping with a `script`")]
 pub struct Hook {
     /// The script itself, or the path of a file with it. Blank: nothing runs.
     pub script: String,
@@ -302,6 +304,18 @@ impl FileReader {
         self.fixed(map, "apiVersion", API_VERSION);
         self.fixed(map, "kind", KIND);
         self.unknown_keys(map);
+        let export = map.entry("export");
+        // Drivers below a misspelt `export`, or next to it, are meant to be drivers.
+        let misspelt = map.iter().find(|entry| {
+            !FILE_KEYS.contains(&entry.key.as_str())
+                && nearest(&entry.key, FILE_KEYS.iter().copied()) == Some("export")
+                && entry.value.as_map().is_some()
+        });
+        let elsewhere = misspelt.is_some() || map.iter().any(is_driver);
+        let incomplete = match export {
+            Some(entry) => elsewhere || entry.value.as_map().is_none_or(Map::is_incomplete),
+            None => map.is_incomplete() || map.iter().any(is_driver),
+        };
         ExporterFile {
             source: Arc::clone(source),
             metadata: self.part(map, "metadata").unwrap_or_default(),
@@ -313,10 +327,11 @@ impl FileReader {
             grpc_options: self.part::<Option<_>>(map, "grpcOptions").flatten().unwrap_or_default(),
             description: self.part::<Option<_>>(map, "description").flatten(),
             motd: self.part::<Option<_>>(map, "motd").flatten(),
-            export: map
-                .entry("export")
-                .map(|entry| read_nodes(entry, "export", "", &mut self.problems, &mut 0))
+            export: export
+                .or(misspelt)
+                .map(|entry| read_nodes(entry, &entry.key, "", &mut self.problems, &mut 0))
                 .unwrap_or_default(),
+            incomplete,
             hooks: self.part(map, "hooks").unwrap_or_default(),
             failure_detection: self.part(map, "failureDetection").unwrap_or_default(),
             exit_on_lease_end: self.part(map, "exitOnLeaseEnd").unwrap_or_default(),
@@ -326,7 +341,7 @@ impl FileReader {
 
     fn fixed(&mut self, map: &Map, key: &str, wanted: &str) {
         let Some(entry) = map.entry(key) else { return };
-        if entry.value.as_str() == Some(wanted) {
+        if entry.value.as_str() == Some(wanted) || entry.value.is_unknown() {
             return;
         }
         let what = wording::describe(&entry.value, None);
@@ -350,8 +365,7 @@ impl FileReader {
     fn unknown_keys(&mut self, map: &Map) {
         for entry in map.iter().filter(|entry| !FILE_KEYS.contains(&entry.key.as_str())) {
             let near = nearest(&entry.key, FILE_KEYS.iter().copied());
-            let driver = ["type", "ref", "children"].iter().any(|key| entry.value.get(key).is_some());
-            let help = if near.is_none() && driver {
+            let help = if near.is_none() && is_driver(entry) {
                 Some(format!("drivers belong under `export:`: indent {} below it", quoted(&entry.key)))
             } else {
                 did_you_mean(&entry.key, FILE_KEYS.iter().copied(), "known keys")
@@ -381,6 +395,7 @@ impl FileReader {
         // `decode` shows what it refuses; of a token, nothing may be shown.
         match &entry.value.value {
             Value::Null => None,
+            _ if entry.value.is_unknown() => None,
             Value::Str { text, .. } if text.trim().is_empty() => None,
             Value::Str { text, .. } => {
                 Some(Spanned { value: text.trim().to_owned(), span: entry.value.span })
@@ -397,6 +412,12 @@ impl FileReader {
             }
         }
     }
+}
+
+/// Whether an entry at the top looks like one that belongs under `export`.
+fn is_driver(entry: &Entry) -> bool {
+    !FILE_KEYS.contains(&entry.key.as_str())
+        && ["type", "ref", "children"].iter().any(|key| entry.value.get(key).is_some())
 }
 
 fn subject(entry: &Entry) -> Subject {
