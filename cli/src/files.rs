@@ -1,13 +1,21 @@
 //! Where configuration files are, and reading them.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use etcetera::BaseStrategy as _;
+use jumpstarter_core::config::{self, Problem, Source, document::MAX_BYTES, encoding::Text};
 
 use crate::report::Stop;
 
 /// Exporter files of the whole machine.
 const SYSTEM: &str = "/etc/jumpstarter/exporters";
+
+/// Stands for standard input where a file is asked for.
+pub(crate) const STDIN: &str = "-";
 
 /// A file that was read.
 pub(crate) struct Named {
@@ -25,15 +33,72 @@ pub(crate) fn environment(name: &str) -> Option<String> {
 /// Reads a configuration file.
 pub(crate) fn read(path: &Path) -> Result<Named, Stop> {
     let name = path.display().to_string();
-    let bytes = std::fs::read(path)
-        .map_err(|error| Stop::failed(format!("cannot read {name}: {}", reason(&error))))?;
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok(Named { name, text }),
-        Err(error) => {
-            let valid = error.utf8_error().valid_up_to();
-            Err(Stop::failed(format!("{name} is no text file: byte {valid} is not UTF-8")))
-        }
+    // Only a check reads standard input; a shell needs it for itself.
+    let place = if path == Path::new(STDIN) { Path::new("./-") } else { path };
+    let bytes = content(place, &name).map_err(|refused| match refused {
+        Refused::Unreadable(reason) => Stop::failed(format!("cannot read {name}: {reason}")),
+        Refused::TooLong(problem) => Stop::Problems(problem.into()),
+    })?;
+    match config::encoding::text(&name, bytes) {
+        Text { text: Some(text), problems } if problems.is_empty() => Ok(Named { name, text }),
+        Text { problems, .. } => Err(Stop::Problems(problems)),
     }
+}
+
+/// Reads a file that is to be checked: whatever is wrong with it is a problem of this file.
+pub(crate) fn read_for_check(path: &Path) -> (String, Text) {
+    let name = path.display().to_string();
+    let refused = |problem: Problem| Text { text: None, problems: problem.into() };
+    let text = match content(path, &name) {
+        Ok(bytes) => config::encoding::text(&name, bytes),
+        Err(Refused::TooLong(problem)) => refused(problem),
+        Err(Refused::Unreadable(reason)) => {
+            let problem = Problem::error(format!("cannot read this file: {reason}"));
+            refused(problem.maybe_help(neighbour(path)).in_source(&Arc::new(Source::new(name.as_str(), ""))))
+        }
+    };
+    (name, text)
+}
+
+enum Refused {
+    Unreadable(String),
+    TooLong(Problem),
+}
+
+/// What is in a file, or in standard input if its name is `-`, unless that is more than any file may be long.
+fn content(path: &Path, name: &str) -> Result<Vec<u8>, Refused> {
+    let unreadable = |error: std::io::Error| Refused::Unreadable(reason(&error));
+    let most = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX);
+    let mut bytes = Vec::new();
+    let mut length = None;
+    if path == Path::new(STDIN) {
+        std::io::stdin().lock().take(most + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    } else {
+        let file = std::fs::File::open(path).map_err(unreadable)?;
+        length = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len());
+        file.take(most + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    }
+    if bytes.len() > MAX_BYTES {
+        return Err(Refused::TooLong(config::encoding::too_long(name, length)));
+    }
+    Ok(bytes)
+}
+
+/// Where a file was probably meant to be.
+fn neighbour(path: &Path) -> Option<String> {
+    let (folder, name) = (path.parent()?, path.file_name()?.to_string_lossy().into_owned());
+    let place = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    if path.exists() {
+        return None;
+    }
+    if path.symlink_metadata().is_ok() {
+        return Some("it is a link that leads nowhere".to_owned());
+    }
+    let Ok(files) = list(place) else { return Some(format!("there is no folder {}", place.display())) };
+    let names: Vec<_> =
+        files.iter().filter_map(|file| Some(file.file_name()?.to_string_lossy().into_owned())).collect();
+    let near = config::nearest(&name, names.iter().map(String::as_str))?;
+    Some(format!("did you mean `{}`?", folder.join(near).display()))
 }
 
 /// What the operating system says, without its number.
@@ -58,8 +123,12 @@ pub(crate) fn home(lookup: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
 
 /// The file of an exporter with this alias: the user's, else the machine's.
 pub(crate) fn exporter(alias: &str) -> Result<PathBuf, Stop> {
-    let folders = exporter_folders();
-    find(alias, &folders).map_err(|reason| Stop::failed(format!("exporter {alias:?} {reason}")))
+    find_exporter(alias).map_err(|reason| Stop::failed(format!("exporter {alias:?} {reason}")))
+}
+
+/// The same, with the reason alone if there is none.
+pub(crate) fn find_exporter(alias: &str) -> Result<PathBuf, String> {
+    find(alias, &exporter_folders())
 }
 
 fn exporter_folders() -> Vec<PathBuf> {
@@ -80,7 +149,7 @@ fn find(alias: &str, folders: &[PathBuf]) -> Result<PathBuf, String> {
     }
     let places: Vec<_> = candidates("yaml").map(|path| path.display().to_string()).collect();
     let known = aliases(folders);
-    let near = jumpstarter_core::config::nearest(alias, known.iter().map(String::as_str));
+    let near = config::nearest(alias, known.iter().map(String::as_str));
     let hint = match near {
         Some(near) => format!("; did you mean {near:?}?"),
         None if known.is_empty() => String::new(),
@@ -103,12 +172,13 @@ fn aliases(folders: &[PathBuf]) -> Vec<String> {
     names
 }
 
-/// The exporter files of a folder, sorted.
-pub(crate) fn folder(folder: &Path) -> Result<Vec<PathBuf>, Stop> {
-    let name = folder.display();
-    let files =
-        list(folder).map_err(|error| Stop::failed(format!("cannot read {name}: {}", reason(&error))))?;
-    if files.is_empty() { Err(Stop::failed(format!("there is no .yaml file in {name}"))) } else { Ok(files) }
+/// The exporter files of a folder, sorted; or why there are none.
+pub(crate) fn folder(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    match list(folder) {
+        Ok(files) if files.is_empty() => Err("there is no .yaml or .yml file in this folder".to_owned()),
+        Ok(files) => Ok(files),
+        Err(error) => Err(format!("cannot read this folder: {}", reason(&error))),
+    }
 }
 
 fn list(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
@@ -116,7 +186,7 @@ fn list(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
         .filter_map(Result::ok)
         .map(|entry| entry.path())
         .filter(|path| {
-            path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml") && path.is_file()
+            path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml") && !path.is_dir()
         })
         .collect();
     files.sort();

@@ -19,6 +19,7 @@
 //! | `words` | from the first word to the command that is meant, and its arguments |
 //! | `help`, `report`, `style` | what people read: help, errors with their exit codes, colour and width |
 //! | `output`, `logging` | results on standard output, everything else on standard error |
+//! | `known` | which drivers there are, whether this program has them or not |
 //! | `files` | where configuration files are |
 //! | [`reference`](mod@reference) | help texts for pages |
 //! | `complete` | the protocol of the completion scripts |
@@ -36,6 +37,7 @@ mod complete;
 mod files;
 mod help;
 mod j;
+mod known;
 mod logging;
 mod output;
 pub mod reference;
@@ -125,7 +127,7 @@ pub struct Program {
 impl Program {
     /// A program with these drivers and the clients of this project.
     pub fn new(drivers: &[&[&'static dyn DriverFactory]]) -> Self {
-        Self { drivers: Registry::new(drivers), clients: CLIENTS.to_vec() }
+        Self { drivers: Registry::new(drivers).knowing(known::KNOWN), clients: CLIENTS.to_vec() }
     }
 
     /// Adds interfaces with the commands of their clients. They hide those that are there under the same name.

@@ -1,14 +1,18 @@
 //! `jmp config exporter`.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::{Arg, Command};
-use jumpstarter_core::config::Problems;
-use jumpstarter_exporter::{local, plan};
+use jumpstarter_core::config::{Problem, Problems, Source, encoding::Text};
+use jumpstarter_exporter::{Registry, local, plan};
 
 use crate::{
     commands::Invocation,
-    files::{self, Named},
+    files,
     output::{self, Format},
     report::{FAILURE, Outcome, Stop},
     runtime,
@@ -37,9 +41,30 @@ struct Checked {
     file: String,
     ok: bool,
     problems: Problems,
+    /// How many problems there are beyond those listed.
+    #[serde(skip_serializing_if = "is_zero")]
+    omitted: usize,
     /// Why a device could not be opened; only if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+impl Checked {
+    fn new(file: String, problems: Problems, failure: Option<String>) -> Self {
+        let ok = !problems.has_errors() && failure.is_none();
+        Self { file, ok, omitted: problems.omitted(), problems, failure }
+    }
+
+    /// Something that stands for no file at all.
+    fn nothing(word: &str, reason: impl Into<String>) -> Self {
+        let source = Arc::new(Source::new(word, ""));
+        Self::new(word.to_owned(), Problem::error(reason).in_source(&source).into(), None)
+    }
 }
 
 pub(crate) fn check(invocation: &Invocation<'_>) -> Outcome {
@@ -47,24 +72,27 @@ pub(crate) fn check(invocation: &Invocation<'_>) -> Outcome {
     let words = invocation.matches.get_many::<String>("file").unwrap_or_default();
     let open = invocation.flag("open");
     let mut checked = Vec::new();
-    for path in words.map(|word| expand(word)).collect::<Result<Vec<_>, _>>()?.concat() {
-        let Named { name, text } = files::read(&path)?;
-        let (problems, failure) = match plan::check(&name, &text, &registry, files::environment) {
-            Ok(mut plan) => {
-                let warnings = std::mem::take(&mut plan.warnings);
-                (warnings, if open { try_to_open(plan)? } else { None })
+    for word in words {
+        match expand(word) {
+            Ok(paths) => {
+                for path in paths {
+                    checked.push(check_file(&path, &registry, open)?);
+                }
             }
-            Err(problems) => (problems, None),
-        };
-        let ok = !problems.has_errors() && failure.is_none();
-        checked.push(Checked { file: name, ok, problems, failure });
+            // Like any other problem: what else was asked for is checked all the same.
+            Err(reason) => checked.push(Checked::nothing(word, reason)),
+        }
     }
     match Format::of(invocation.matches) {
         Format::Json => output::json(&checked)?,
         Format::Yaml => output::yaml(&checked)?,
         Format::Table | Format::Name => {
-            for file in &checked {
-                if !file.problems.is_empty() {
+            for (index, file) in checked.iter().enumerate() {
+                let told = |file: &Checked| !file.problems.is_empty();
+                if index > 0 && (told(file) || checked.get(index - 1).is_some_and(told)) {
+                    output::line("")?;
+                }
+                if told(file) {
                     output::line(file.problems.render().trim_end())?;
                 }
                 match &file.failure {
@@ -76,6 +104,23 @@ pub(crate) fn check(invocation: &Invocation<'_>) -> Outcome {
         }
     }
     Ok(if checked.iter().all(|file| file.ok) { 0 } else { FAILURE })
+}
+
+/// What is wrong with one file.
+fn check_file(path: &Path, registry: &Registry, open: bool) -> Result<Checked, Stop> {
+    let (name, Text { text, mut problems }) = files::read_for_check(path);
+    let Some(text) = text else { return Ok(Checked::new(name, problems, None)) };
+    let failure = match plan::check(&name, &text, registry, files::environment) {
+        Ok(mut plan) => {
+            problems.append(std::mem::take(&mut plan.warnings));
+            if open && !problems.has_errors() { try_to_open(plan)? } else { None }
+        }
+        Err(found) => {
+            problems.append(found);
+            None
+        }
+    };
+    Ok(Checked::new(name, problems, failure))
 }
 
 /// Opens the devices of a file and closes them again; answers what went wrong.
@@ -92,15 +137,20 @@ fn try_to_open(plan: plan::Plan) -> Result<Option<String>, Stop> {
     Ok(outcome?.err().map(|error| error.message().to_owned()))
 }
 
-/// The files that one word stands for.
-fn expand(word: &str) -> Result<Vec<PathBuf>, Stop> {
+/// The files that one word stands for; or why it stands for none.
+fn expand(word: &str) -> Result<Vec<PathBuf>, String> {
     let path = PathBuf::from(word);
     if path.is_dir() {
         return files::folder(&path);
     }
-    let is_file = word.contains('/')
-        || ["yaml", "yml"].iter().any(|ending| path.extension().is_some_and(|e| e == *ending));
-    if is_file || path.is_file() { Ok(vec![path]) } else { files::exporter(word).map(|path| vec![path]) }
+    let is_file = word == files::STDIN
+        || word.contains('/')
+        || ["yaml", "yml"].iter().any(|ending| path.extension().is_some_and(|e| e == *ending))
+        || path.exists();
+    if is_file {
+        return Ok(vec![path]);
+    }
+    files::find_exporter(word).map(|path| vec![path]).map_err(|reason| format!("this exporter {reason}"))
 }
 
 #[cfg(test)]
@@ -111,7 +161,6 @@ mod tests {
         driver::{ChildSpec, Children, DriverFactory, DriverSpec, NoConfig, Node, Prepared},
         instance::Instance,
     };
-    use jumpstarter_exporter::Registry;
 
     use super::*;
 

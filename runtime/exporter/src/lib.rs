@@ -12,6 +12,7 @@
 //! | [`hook`] | scripts before and after a lease |
 //! | [`local`] | a session on a private socket, for one person |
 //! | [`memory`] | giving memory back |
+//! | `unknown` | what to tell somebody who named a driver that is not there |
 //! | [`standalone`] | a session on a TCP port, with hooks, until it is told to stop |
 //!
 //! This crate has never heard of any driver: it is handed a [`Registry`]. Leases come with the controller.
@@ -26,6 +27,7 @@ pub mod open;
 pub mod plan;
 pub mod registry;
 pub mod standalone;
+mod unknown;
 
 pub use plan::{Mode, Plan, check};
-pub use registry::Registry;
+pub use registry::{Known, Registry};

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use jumpstarter_core::{
     config::{
         self, DriverInstance, DriverNode, ExporterFile, Isolation, LogLevel, NodeKind, Problem, Problems,
-        References, Subject, nearest, tree::NODE_KEYS,
+        References, Subject, nearest, suggest::quoted, tree::NODE_KEYS,
     },
     describe::Interface,
     driver::{DriverFactory, Need, Prepared},
 };
 use uuid::Uuid;
 
-use crate::Registry;
+use crate::{Registry, unknown};
 
 /// What a file asks for, ready to be opened.
 pub struct Plan {
@@ -202,21 +202,10 @@ impl Checker<'_> {
 
     fn unknown(&mut self, node: &DriverNode, instance: &DriverInstance) {
         let wanted = instance.driver.value.as_str();
-        let problem = Problem::error(format!("unknown driver type `{wanted}`"))
+        let problem = Problem::error(format!("unknown driver type {}", quoted(wanted)))
             .at(instance.driver.span)
             .path(&node.path);
-        let help = match nearest(wanted, self.registry.names()) {
-            _ if wanted.ends_with(".Proxy") => {
-                "write `ref: NAME` without `type` to give a device another name".to_owned()
-            }
-            Some(near) => format!("did you mean `{near}`?"),
-            None => {
-                let mut known: Vec<_> = self.registry.iter().map(|driver| driver.spec().type_name).collect();
-                known.sort_unstable();
-                format!("this program has: {}", known.join(", "))
-            }
-        };
-        self.problems.push(problem.help(help));
+        self.problems.push(problem.help(unknown::help(wanted, self.registry)));
     }
 
     /// Children that are missing, superfluous, or of the wrong kind.
@@ -233,6 +222,8 @@ impl Checker<'_> {
             let given =
                 std::iter::once(&spec.name).chain(spec.also).find_map(|name| instance.children.get(*name));
             match (spec.need, given) {
+                // It may be in what could not be read.
+                (Need::Required, None) if node.incomplete => {}
                 (Need::Required, None) => {
                     let problem =
                         Problem::error(format!("driver `{type_name}` needs a child `{}`", spec.name));

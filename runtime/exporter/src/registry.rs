@@ -9,6 +9,20 @@ use jumpstarter_core::{describe::Interface, driver::DriverFactory};
 pub struct Registry {
     drivers: Vec<&'static dyn DriverFactory>,
     by_name: HashMap<&'static str, usize>,
+    absent: &'static [Known],
+}
+
+/// A driver that a file may name although this program does not have it.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// Its name in exporter files.
+    pub name: &'static str,
+    /// Its further names: the class paths of the existing implementation.
+    pub aliases: &'static [&'static str],
+    /// Names of the interfaces that it provides.
+    pub provides: &'static [&'static str],
+    /// The feature that a program has to be built with to have it; `None` for a driver that is not written yet.
+    pub feature: Option<&'static str>,
 }
 
 impl Registry {
@@ -25,6 +39,18 @@ impl Registry {
             }
         }
         registry
+    }
+
+    /// Also knows drivers by name that are somewhere else, so that messages about them can say more.
+    #[must_use]
+    pub fn knowing(mut self, drivers: &'static [Known]) -> Self {
+        self.absent = drivers;
+        self
+    }
+
+    /// The drivers that are known by name only.
+    pub fn absent(&self) -> impl Iterator<Item = &'static Known> {
+        self.absent.iter().filter(|known| self.get(known.name).is_none())
     }
 
     /// The driver with this name or alias.
@@ -44,10 +70,19 @@ impl Registry {
 
     /// Public names of the drivers that provide this interface.
     pub fn providing(&self, interface: &Interface) -> Vec<&'static str> {
-        let provides = |driver: &&'static dyn DriverFactory| {
-            driver.spec().provides.iter().any(|provided| provided.full_service() == interface.full_service())
+        self.names_where(|provided| provided.full_service() == interface.full_service())
+    }
+
+    /// The same for an interface of which only the name is known.
+    pub(crate) fn providing_by_name(&self, interface: &str) -> Vec<&'static str> {
+        self.names_where(|provided| provided.name == interface)
+    }
+
+    fn names_where(&self, provides: impl Fn(&Interface) -> bool) -> Vec<&'static str> {
+        let provider = |driver: &&'static dyn DriverFactory| {
+            driver.spec().provides.iter().any(|provided| provides(provided))
         };
-        let mut names: Vec<_> = self.iter().filter(provides).map(|driver| driver.spec().type_name).collect();
+        let mut names: Vec<_> = self.iter().filter(provider).map(|driver| driver.spec().type_name).collect();
         names.sort_unstable();
         names
     }

@@ -25,9 +25,16 @@ const ROUNDS: usize = 64;
 
 /// Decodes a value; every problem found has its place and path.
 ///
+/// The list of problems is empty if the value is unusable only because parts of it could not be read, which
+/// the file's own problems say ([`super::Map::is_incomplete`]).
+///
 /// The problems carry no source: [`Problems::attach`] adds it.
 pub fn decode<T: DeserializeOwned>(node: &Node, subject: &Subject) -> Result<T, Problems> {
     let mut problems = Problems::new();
+    if node.is_unknown() {
+        // Why nothing of it could be read is among the problems of the file.
+        return Err(problems);
+    }
     let run = Run::default();
     for _ in 0..ROUNDS {
         let error = match T::deserialize(Decoder { node, run: &run, link: &Link::Root }) {
@@ -137,10 +144,11 @@ impl DecodeError {
                 let skipped = run.skipped.borrow();
                 let present = node.as_map().is_some_and(|map| {
                     map.iter().any(|entry| {
-                        folded(&entry.key) == folded(key) && skipped.contains(&address(&entry.value))
+                        folded(&entry.key) == folded(key)
+                            && (entry.value.is_unknown() || skipped.contains(&address(&entry.value)))
                     })
                 });
-                if meant || present {
+                if meant || present || node.is_incomplete() {
                     return None;
                 }
                 subject.missing_key(key, whole, &steps)

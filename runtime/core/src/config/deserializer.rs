@@ -23,7 +23,7 @@ pub(super) struct Run {
 
 impl Run {
     fn skips(&self, node: &Node) -> bool {
-        self.skipped.borrow().contains(&address(node))
+        node.is_unknown() || self.skipped.borrow().contains(&address(node))
     }
 }
 

@@ -42,8 +42,9 @@ pub const MAX_EXPANDED_BYTES: usize = 8 * 1024 * 1024;
 /// What came out of [`parse`].
 #[derive(Debug)]
 pub struct Parsed {
-    /// The tree, unless the text is no YAML at all or exceeds a budget. With problems of a smaller
-    /// kind (a duplicate key, an unknown tag) the tree is there and worth checking further.
+    /// The tree, unless the text exceeds a budget or nothing of it is YAML. Behind a problem (a syntax
+    /// error, a duplicate key, an unknown tag) the tree is what could be read, and worth checking further;
+    /// mappings that lost something know that ([`Map::is_incomplete`]).
     pub document: Option<Document>,
     /// The text, needed to show further problems.
     pub source: Arc<Source>,
@@ -116,6 +117,8 @@ pub enum Style {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Map {
     pub(crate) entries: Vec<Entry>,
+    /// Whether the file says more than could be read: what is missing may be there.
+    pub(crate) incomplete: bool,
 }
 
 /// One key with its value.
@@ -162,6 +165,12 @@ impl Map {
         self.entries.is_empty()
     }
 
+    /// Whether the file says more than could be read, so that nothing can be said about what is missing. The
+    /// reason is among the problems of the file.
+    pub fn is_incomplete(&self) -> bool {
+        self.incomplete
+    }
+
     /// Takes an entry out.
     pub(crate) fn take(&mut self, key: &str) -> Option<Entry> {
         let index = self.entries.iter().position(|entry| entry.key == key)?;
@@ -186,6 +195,21 @@ impl Node {
     /// A mapping without entries, for a value that was left out.
     pub fn empty_map(span: Span) -> Self {
         Self::new(Value::Map(Map::default()), span)
+    }
+
+    /// Such a mapping that may have had entries which could not be read.
+    pub(crate) fn incomplete_map(span: Span, incomplete: bool) -> Self {
+        Self::new(Value::Map(Map { entries: Vec::new(), incomplete }), span)
+    }
+
+    /// Whether something stands here that could not be read at all, whatever it was.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.as_map().is_some_and(|map| map.incomplete && map.is_empty())
+    }
+
+    /// Whether it is a mapping of which the file says more than could be read.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        self.as_map().is_some_and(Map::is_incomplete)
     }
 
     /// Whether it is null or was left out.
@@ -242,7 +266,7 @@ impl Node {
     /// The same value for JSON tools.
     ///
     /// Whole numbers beyond 64 bits lose precision; `.inf` and `.nan` become text, since JSON has no
-    /// such numbers.
+    /// such numbers. What could not be read is left out.
     pub fn to_json(&self) -> Json {
         match &self.value {
             Value::Null => Json::Null,
@@ -253,7 +277,8 @@ impl Node {
             Value::Str { text, .. } => Json::String(text.clone()),
             Value::Seq(items) => Json::Array(items.iter().map(Node::to_json).collect()),
             Value::Map(map) => {
-                Json::Object(map.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect())
+                let known = map.iter().filter(|entry| !entry.value.is_unknown());
+                Json::Object(known.map(|entry| (entry.key.clone(), entry.value.to_json())).collect())
             }
         }
     }

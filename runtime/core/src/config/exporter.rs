@@ -11,9 +11,10 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::document::Entry;
+use super::document::{Entry, Map};
 use super::problem::{Problem, Problems};
 use super::source::{Secret, Source, Span, Spanned};
+use super::suggest::nearest;
 use super::top;
 use super::tree::{DriverNode, read_nodes};
 use crate::generated::with_aliases;
@@ -68,6 +69,8 @@ pub struct ExporterFile {
     pub failure_detection: FailureDetection,
     /// Whether the exporter ends after its first lease.
     pub exit_on_lease_end: bool,
+    /// Whether there may be more drivers than could be read. The reason is among the problems.
+    pub incomplete: bool,
     /// Where the keys at the top stand, for problems that are found later.
     pub spans: IndexMap<String, Span>,
 }
@@ -120,7 +123,7 @@ pub struct Hooks {
 
 /// One script.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a mapping with a `script`")]
 #[schemars(transform = with_aliases)]
 pub struct Hook {
     /// The script itself, or the path of a file with it. Blank: nothing runs.
@@ -291,8 +294,23 @@ const FILE: top::Kind = top::Kind {
 /// (the last two in JSON) replace what the file says; `JMP_NAME` and `JMP_NAMESPACE` fill what it does
 /// not say. An empty variable counts as none.
 pub fn read(name: &str, text: &str, environment: impl Fn(&str) -> Option<String>) -> Reading {
-    let top::Opened { mut file, source, mut problems } =
-        top::open(&FILE, name, text, |top, source| ExporterFile {
+    let top::Opened { mut file, source, mut problems } = top::open(&FILE, name, text, |top, source| {
+        let map = top.map;
+        let export = map.entry("export");
+        // Drivers below a misspelt `export`, or next to it, are meant to be drivers.
+        let misspelt = map.iter().find(|entry| {
+            !FILE_KEYS.contains(&entry.key.as_str())
+                && nearest(&entry.key, FILE_KEYS.iter().copied()) == Some("export")
+                && entry.value.as_map().is_some()
+        });
+        let beside = map.iter().any(|entry| FILE.is_driver(entry));
+        let incomplete = match export {
+            Some(entry) => {
+                misspelt.is_some() || beside || entry.value.as_map().is_none_or(Map::is_incomplete)
+            }
+            None => map.is_incomplete() || beside,
+        };
+        ExporterFile {
             source: Arc::clone(source),
             metadata: top.part("metadata").unwrap_or_default(),
             endpoint: top.text("endpoint"),
@@ -301,16 +319,17 @@ pub fn read(name: &str, text: &str, environment: impl Fn(&str) -> Option<String>
             grpc_options: top.part::<Option<_>>("grpcOptions").flatten().unwrap_or_default(),
             description: top.part::<Option<_>>("description").flatten(),
             motd: top.part::<Option<_>>("motd").flatten(),
-            export: top
-                .map
-                .entry("export")
-                .map(|entry| read_nodes(entry, "export", "", &mut top.problems, &mut 0))
+            export: export
+                .or(misspelt)
+                .map(|entry| read_nodes(entry, &entry.key, "", &mut top.problems, &mut 0))
                 .unwrap_or_default(),
+            incomplete,
             hooks: top.part("hooks").unwrap_or_default(),
             failure_detection: top.part("failureDetection").unwrap_or_default(),
             exit_on_lease_end: top.part("exitOnLeaseEnd").unwrap_or_default(),
             spans: top.spans(),
-        });
+        }
+    });
     if let Some(file) = &mut file {
         overlay(file, &|name| environment(name).filter(|value| !value.is_empty()), &mut problems);
     }

@@ -9,6 +9,7 @@
 //! | [`source`] | one text with its name; spans, lines, secrets that no excerpt may show |
 //! | [`problem`] | what is wrong, where, what to write instead; rendering and a JSON form |
 //! | [`suggest`] | the nearest known word |
+//! | [`encoding`] | bytes to text |
 //! | [`document`] | YAML to a tree of nodes, each with its place |
 //! | [`mod@decode`] | any `serde` type from a node, all problems of one pass collected |
 //! | [`schema`] | a JSON Schema walk over a node |
@@ -30,8 +31,12 @@ pub mod common;
 pub mod decode;
 mod deserializer;
 pub mod document;
+pub mod encoding;
 pub mod exporter;
+mod hints;
+mod lines;
 pub mod problem;
+mod recover;
 pub mod references;
 mod render;
 mod scalar;

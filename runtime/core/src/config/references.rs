@@ -98,6 +98,8 @@ impl<'a> Resolver<'a> {
                 let Some(node) = next else {
                     return match at {
                         Some(node) if matches!(node.kind, NodeKind::Broken { .. }) => Err(Lost::Said),
+                        Some(node) if node.incomplete => Err(Lost::Said),
+                        None if self.file.incomplete => Err(Lost::Said),
                         Some(node) if (self.makes)(node, name) => Ok((node, names[index..].to_vec())),
                         _ => Err(Lost::NoChild(at, name.clone())),
                     };

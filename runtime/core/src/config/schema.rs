@@ -175,7 +175,11 @@ impl<'a> Walk<'a> {
             if self.meant.get(&steps).is_some_and(|meant| meant.contains(&folded(&name))) {
                 continue;
             }
-            let Some(found) = find(self.node, &steps) else { continue };
+            let Some(found) = find(self.node, &steps).filter(|found| {
+                !found.node.is_incomplete() && found.node.get(&name).is_none_or(|value| !value.is_unknown())
+            }) else {
+                continue;
+            };
             let place = found.entry.map(|entry| entry.key_span).or(self.place()).unwrap_or(found.node.span);
             self.problems.push(self.subject.missing_key(&name, place, &steps));
         }

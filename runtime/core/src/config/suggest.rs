@@ -3,6 +3,9 @@
 /// At most this many known words are listed in a help text.
 const LISTED: usize = 24;
 
+/// Most slips of the keyboard in one word, however long it is.
+const SLIPS: usize = 4;
+
 /// The candidate that was most likely meant by `word`, if one comes close.
 ///
 /// Spelling that differs only in case, `-` or `_` wins; then few slips of the keyboard; then a word
@@ -26,7 +29,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .filter_map(|candidate| {
             let other = folded(candidate);
             let distance = strsim::damerau_levenshtein(&wanted, &other);
-            let allowed = (length.min(other.chars().count()) / 3).max(1);
+            let allowed = (length.min(other.chars().count()) / 3).clamp(1, SLIPS);
             let cut_short = length >= 3
                 && (other.starts_with(&wanted) || (other.len() >= 3 && wanted.starts_with(&other)));
             if distance <= allowed && distance < length {

@@ -127,6 +127,25 @@ pub(super) fn explain(kind: &ErrorKind) -> (String, &'static str) {
 pub(super) fn tabs(text: &str, from: usize) -> Problems {
     let source = Source::new("", text);
     let mut problems = Problems::new();
+    for tab in indenting_tabs(text, from) {
+        problems
+            .push(Problem::error("a tab is used for indentation").at(source.span_at(tab.byte, 1)).help(TABS));
+    }
+    problems
+}
+
+/// The lines that [`tabs`] complains about, counted from 0.
+pub(super) fn tabbed_lines(text: &str, from: usize) -> Vec<usize> {
+    indenting_tabs(text, from).into_iter().map(|tab| tab.line).collect()
+}
+
+struct Tab {
+    line: usize,
+    byte: usize,
+}
+
+fn indenting_tabs(text: &str, from: usize) -> Vec<Tab> {
+    let mut tabs = Vec::new();
     let mut start = 0;
     // Inside `|` and `>` a tab behind the indentation is text.
     let mut block: Option<usize> = None;
@@ -140,11 +159,10 @@ pub(super) fn tabs(text: &str, from: usize) -> Problems {
             if index + 1 >= from
                 && let Some(tab) = line[..indent].find('\t')
             {
-                let place = source.span_at(start + tab, 1);
-                problems.push(Problem::error("a tab is used for indentation").at(place).help(TABS));
+                tabs.push(Tab { line: index, byte: start + tab });
             }
         }
         start += line.len();
     }
-    problems
+    tabs
 }

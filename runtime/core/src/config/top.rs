@@ -28,6 +28,15 @@ pub(super) struct Kind {
     pub(super) drivers: Option<&'static str>,
 }
 
+impl Kind {
+    /// Whether an entry at the top looks like one that belongs under the drivers.
+    pub(super) fn is_driver(&self, entry: &Entry) -> bool {
+        self.drivers.is_some()
+            && !self.keys.contains(&entry.key.as_str())
+            && ["type", "ref", "children"].iter().any(|key| entry.value.get(key).is_some())
+    }
+}
+
 /// `kind` of each file, and whose it is.
 const KINDS: &[(&str, &str)] =
     &[("ExporterConfig", "an exporter's"), ("ClientConfig", "a client's"), ("UserConfig", "a user's")];
@@ -80,7 +89,7 @@ pub(super) fn open<T>(
 impl Top<'_> {
     fn fixed(&mut self, kind: &Kind, key: &str, wanted: &str) {
         let Some(entry) = self.map.entry(key) else { return };
-        if entry.value.as_str() == Some(wanted) {
+        if entry.value.as_str() == Some(wanted) || entry.value.is_unknown() {
             return;
         }
         let what = wording::describe(&entry.value, None);
@@ -100,9 +109,8 @@ impl Top<'_> {
     fn unknown_keys(&mut self, kind: &Kind) {
         for entry in self.map.iter().filter(|entry| !kind.keys.contains(&entry.key.as_str())) {
             let near = nearest(&entry.key, kind.keys.iter().copied());
-            let driver = ["type", "ref", "children"].iter().any(|key| entry.value.get(key).is_some());
             let help = match kind.drivers {
-                Some(drivers) if near.is_none() && driver => {
+                Some(drivers) if near.is_none() && kind.is_driver(entry) => {
                     Some(format!("drivers belong under `{drivers}:`: indent {} below it", quoted(&entry.key)))
                 }
                 _ => did_you_mean(&entry.key, kind.keys.iter().copied(), "known keys"),
@@ -137,6 +145,7 @@ impl Top<'_> {
         // `decode` shows what it refuses; of a token, nothing may be shown.
         match &entry.value.value {
             Value::Null => None,
+            _ if entry.value.is_unknown() => None,
             Value::Str { text, .. } if text.trim().is_empty() => None,
             Value::Str { text, .. } => {
                 Some(Spanned { value: text.trim().to_owned(), span: entry.value.span })

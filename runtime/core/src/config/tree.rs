@@ -19,6 +19,10 @@ use super::wording;
 pub const NODE_KEYS: &[&str] =
     &["type", "config", "children", "ref", "description", "methods_description", "isolation"];
 
+/// What a node can be.
+const NODE_FORMS: &str =
+    "write `type:` with the name of a driver, `ref:` with another entry's name, or `children:` below it";
+
 /// Longest name of a driver, in characters.
 pub const MAX_NAME: usize = 100;
 
@@ -42,6 +46,8 @@ pub struct DriverNode {
     pub description: Option<String>,
     /// What it is.
     pub kind: NodeKind,
+    /// Whether it may have more children than could be read. The reason is among the problems of the file.
+    pub incomplete: bool,
 }
 
 /// What a node is.
@@ -86,6 +92,21 @@ pub struct DriverInstance {
 }
 
 impl DriverNode {
+    /// A node of which nothing is known but its name.
+    fn broken(entry: &Entry, path: String, names: String) -> Self {
+        let kind = NodeKind::Broken { children: IndexMap::new() };
+        Self {
+            name: entry.key.clone(),
+            key_span: entry.key_span,
+            span: entry.value.span,
+            path,
+            names,
+            description: None,
+            kind,
+            incomplete: true,
+        }
+    }
+
     /// The children that the file names. A proxy has none of its own.
     pub fn children(&self) -> impl Iterator<Item = &DriverNode> {
         self.child_map().into_iter().flat_map(IndexMap::values)
@@ -147,6 +168,12 @@ pub(super) fn read_nodes(
 ) -> IndexMap<String, DriverNode> {
     let Some(map) = entry.value.as_map() else {
         let what = wording::describe(&entry.value, None);
+        let help = match entry.value.value {
+            Value::Seq(_) => {
+                "write a name in the place of each `-`: `power:` with an indented `type: …` below".to_owned()
+            }
+            _ => format!("write `{0}: {{}}` for none, or `{0}:` with an indented `name:` below", entry.key),
+        };
         problems.push(
             Problem::error(format!(
                 "{} must be a mapping of names to drivers, but it is {what}",
@@ -154,13 +181,35 @@ pub(super) fn read_nodes(
             ))
             .at(entry.place())
             .path(path)
-            .help(format!("write `{0}: {{}}` for none, or `{0}:` with an indented `name:` below", entry.key)),
+            .help(help),
         );
         return IndexMap::new();
     };
+    let mut above: Option<&Entry> = None;
     map.iter()
-        .filter_map(|child| {
+        .enumerate()
+        .filter_map(|(index, child)| {
             *read += 1;
+            // Keys that are not indented below the name of their driver look like drivers themselves.
+            let outdented =
+                |entry: &Entry| NODE_KEYS.contains(&entry.key.as_str()) && entry.value.as_map().is_none();
+            if let Some(name) = above.filter(|_| NODE_KEYS.contains(&child.key.as_str())) {
+                problems.push(
+                    Problem::error(format!(
+                        "{} is not indented below {}",
+                        quoted(&child.key),
+                        quoted(&name.key)
+                    ))
+                    .at(child.key_span)
+                    .context(name.key_span)
+                    .path(path)
+                    .help(format!("indent this line further than `{}:`", name.key)),
+                );
+                return None;
+            }
+            let bare = child.value.is_null() && child.value.span.is_empty();
+            above = Some(child).filter(|_| bare && map.entries.get(index + 1).is_some_and(outdented));
+
             if *read > MAX_DRIVERS {
                 // Once is enough; the others would say the same.
                 if *read == MAX_DRIVERS + 1 {
@@ -184,10 +233,13 @@ pub(super) fn read_nodes(
                 return None;
             }
             let names = if names.is_empty() { child.key.clone() } else { format!("{names}.{}", child.key) };
-            Some((
-                child.key.clone(),
-                read_node(child, format!("{path}.{}", child.key), names, problems, read),
-            ))
+            let path = format!("{path}.{}", child.key);
+            let node = match above {
+                // What it is follows from the next lines, where it is reported.
+                Some(_) => DriverNode::broken(child, path, names),
+                None => read_node(child, path, names, problems, read),
+            };
+            Some((child.key.clone(), node))
         })
         .collect()
 }
@@ -199,10 +251,17 @@ fn read_node(
     problems: &mut Problems,
     read: &mut usize,
 ) -> DriverNode {
-    let mut reader = NodeReader { entry, path: &path, names: &names, problems: Problems::new(), read };
+    let mut reader = NodeReader {
+        entry,
+        path: &path,
+        names: &names,
+        problems: Problems::new(),
+        read,
+        lost_children: false,
+    };
     let (description, kind) = reader.read();
+    let incomplete = reader.lost_children;
     let found = reader.problems;
-    // With an error of its own (its children answer for themselves) a node is not to be opened.
     problems.append(found);
     DriverNode {
         name: entry.key.clone(),
@@ -212,6 +271,7 @@ fn read_node(
         names,
         description,
         kind,
+        incomplete,
     }
 }
 
@@ -222,53 +282,43 @@ struct NodeReader<'a> {
     problems: Problems,
     /// How many nodes of the file were read so far.
     read: &'a mut usize,
+    /// Whether there may be children that could not be read.
+    lost_children: bool,
 }
 
 impl NodeReader<'_> {
     fn read(&mut self) -> (Option<String>, NodeKind) {
         let Some(map) = self.entry.value.as_map() else {
             let what = wording::describe(&self.entry.value, None);
-            let problem = Problem::error(format!(
-                "{} must be a mapping, but it is {what}",
-                quoted(&self.entry.key)
-            ))
-            .help(
-                "write `type:` with the name of a driver, `ref:` with another entry's name, or `children:`",
-            );
+            let help = match wording::glued(&self.entry.value) {
+                Some((key, value)) => format!("a space is missing: write `{key}: {value}`"),
+                None => NODE_FORMS.to_owned(),
+            };
+            let problem =
+                Problem::error(format!("{} must be a mapping, but it is {what}", quoted(&self.entry.key)))
+                    .help(help);
             self.problems.push(problem.at(self.entry.place()).path(self.path));
             return (None, NodeKind::Broken { children: IndexMap::new() });
         };
-        let children = match map.entry("children") {
-            Some(entry) => {
-                let mut of_children = Problems::new();
-                let path = format!("{}.children", self.path);
-                let children = read_nodes(entry, &path, self.names, &mut of_children, self.read);
-                // A mapping of the wrong shape is this node's mistake; the rest is its children's.
-                let own = entry.value.as_map().is_none();
-                if own {
-                    self.problems.append(of_children);
-                    return self.rest(map, children, Problems::new());
-                }
-                return self.rest(map, children, of_children);
+        let mut children = IndexMap::new();
+        let mut of_children = Problems::new();
+        // Null stands for "not given" next to `ref`, in files that a program wrote.
+        let given = |entry: &&Entry| !(entry.value.is_null() && map.get("ref").is_some());
+        if let Some(entry) = map.entry("children").filter(given) {
+            let path = format!("{}.children", self.path);
+            children = read_nodes(entry, &path, self.names, &mut of_children, self.read);
+            self.lost_children = entry.value.as_map().is_none_or(Map::is_incomplete);
+            // A mapping of the wrong shape is this node's mistake; the rest is its children's.
+            if entry.value.as_map().is_none() {
+                self.problems.append(std::mem::take(&mut of_children));
             }
-            None => IndexMap::new(),
-        };
-        self.rest(map, children, Problems::new())
-    }
-
-    /// Everything but the children, whose problems come along so that they do not count as this
-    /// node's.
-    fn rest(
-        &mut self,
-        map: &Map,
-        children: IndexMap<String, DriverNode>,
-        of_children: Problems,
-    ) -> (Option<String>, NodeKind) {
+        } else {
+            self.lost_children = map.is_incomplete() || meant(map, "children");
+        }
         self.unknown_keys(map);
         let description =
             map.entry("description").and_then(|entry| self.part::<Option<String>>(entry).flatten());
-        let form = self.form(map);
-        let kind = match form {
+        let kind = match self.form(map) {
             Some(Form::Driver(entry)) => self.driver(map, entry),
             Some(Form::Composite) => Some(NodeKind::Composite { children: IndexMap::new() }),
             Some(Form::Proxy(entry)) => self.proxy(entry),
@@ -276,12 +326,12 @@ impl NodeReader<'_> {
         };
         let sound = !self.problems.has_errors();
         self.problems.append(of_children);
-        let kind = match kind.filter(|_| sound) {
+        let kind = match kind {
             Some(NodeKind::Driver(mut driver)) => {
                 driver.children = children;
                 NodeKind::Driver(driver)
             }
-            Some(NodeKind::Composite { .. }) => NodeKind::Composite { children },
+            Some(NodeKind::Composite { .. }) if sound => NodeKind::Composite { children },
             Some(NodeKind::Proxy { target }) => NodeKind::Proxy { target },
             _ => NodeKind::Broken { children },
         };
@@ -345,15 +395,12 @@ impl NodeReader<'_> {
         if let Some(driver) = driver {
             return Some(Form::Driver(driver));
         }
-        let misspelt = |wanted: &[&str]| {
-            map.iter().any(|entry| {
-                !NODE_KEYS.contains(&entry.key.as_str())
-                    && nearest(&entry.key, NODE_KEYS.iter().copied())
-                        .is_some_and(|near| wanted.contains(&near))
-            })
-        };
         // A misspelt `type` was reported; that it is missing would only repeat it.
-        if misspelt(&["type", "ref"]) || (children.is_none() && misspelt(&["children"])) {
+        if map.is_incomplete()
+            || meant(map, "type")
+            || meant(map, "ref")
+            || (children.is_none() && meant(map, "children"))
+        {
             return None;
         }
         for surplus in ["config", "methods_description", "isolation"] {
@@ -375,9 +422,7 @@ impl NodeReader<'_> {
             Problem::error(format!("{} says neither `type`, `ref` nor `children`", quoted(&self.entry.key)))
                 .at(self.entry.key_span)
                 .path(self.path)
-                .help(
-                    "add `type:` with the name of a driver, `ref:` with another entry's name, or `children:`",
-                ),
+                .help(NODE_FORMS),
         );
         None
     }
@@ -406,12 +451,17 @@ impl NodeReader<'_> {
 
     /// The driver's own configuration, and what every driver has.
     fn config(&mut self, map: &Map) -> (Node, Span, CommonConfig) {
+        // A setting next to `config` instead of inside, or lost with a part of the file, is not missing as well.
+        let lost = map.is_incomplete() || map.iter().any(|entry| !NODE_KEYS.contains(&entry.key.as_str()));
         let Some(entry) = map.entry("config") else {
-            return (Node::empty_map(self.entry.key_span), self.entry.key_span, CommonConfig::default());
+            let key = self.entry.key_span;
+            return (Node::incomplete_map(key, lost), key, CommonConfig::default());
         };
-        let empty = Node::empty_map(entry.key_span);
         let mut own = match &entry.value.value {
-            Value::Null => return (empty, entry.key_span, CommonConfig::default()),
+            Value::Null => {
+                let empty = Node::incomplete_map(entry.key_span, lost);
+                return (empty, entry.key_span, CommonConfig::default());
+            }
             Value::Map(map) => map.clone(),
             _ => {
                 let what = wording::describe(&entry.value, None);
@@ -421,10 +471,13 @@ impl NodeReader<'_> {
                         .path(format!("{}.config", self.path))
                         .help("write `config: {key: value}`, or one indented `key: value` per line"),
                 );
-                return (empty, entry.key_span, CommonConfig::default());
+                let unknown = Node::incomplete_map(entry.key_span, true);
+                return (unknown, entry.key_span, CommonConfig::default());
             }
         };
-        let common = Map { entries: COMMON_KEYS.iter().filter_map(|key| own.take(key)).collect() };
+        own.incomplete |= lost;
+        let common = COMMON_KEYS.iter().filter_map(|key| own.take(key)).collect();
+        let common = Map { entries: common, incomplete: true };
         let subject = Subject::new("`config`", self.path).inside("config").place(entry.key_span);
         let common = match decode::<CommonConfig>(&Node::new(Value::Map(common), entry.value.span), &subject)
         {
@@ -447,6 +500,9 @@ impl NodeReader<'_> {
         if let Some(text) = entry.value.as_str().filter(|text| !text.trim().is_empty()) {
             return Some(Spanned { value: text.trim().to_owned(), span: entry.value.span });
         }
+        if entry.value.is_unknown() {
+            return None;
+        }
         let what = if entry.value.as_str().is_some() {
             "empty".to_owned()
         } else {
@@ -466,6 +522,14 @@ impl NodeReader<'_> {
             Subject::new(quoted(&entry.key), format!("{}.{}", self.path, entry.key)).place(entry.key_span);
         decode(&entry.value, &subject).map_err(|problems| self.problems.append(problems)).ok()
     }
+}
+
+/// Whether an unknown key is there that was probably meant to be this one.
+fn meant(map: &Map, key: &str) -> bool {
+    map.iter().any(|entry| {
+        !NODE_KEYS.contains(&entry.key.as_str())
+            && nearest(&entry.key, NODE_KEYS.iter().copied()).is_some_and(|near| near == key)
+    })
 }
 
 /// What the keys of a node say that it is.

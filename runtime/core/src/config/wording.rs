@@ -84,7 +84,18 @@ pub(super) fn remedy(node: &Node, expected: &str, key: Option<&str>) -> Option<S
         ));
     }
     let short = written.len() <= 40;
+    if expected.starts_with("a mapping")
+        && let Some((inner, value)) = glued(node)
+    {
+        return Some(format!("a space is missing: write `{inner}: {value}`"));
+    }
     match &node.value {
+        Value::Str { .. } if expected == "a mapping with a `script`" => {
+            Some(format!("write the script below it: `{prefix}{{script: …}}`"))
+        }
+        Value::Null | Value::Str { .. } | Value::Seq(_) if expected == "a mapping" => {
+            Some("write one indented `key: value` per line".to_owned())
+        }
         Value::Int(_) | Value::Float(_) | Value::Bool(_) if expected == "text" && short => {
             Some(format!("write it in quotes: `{prefix}\"{written}\"`"))
         }
@@ -100,4 +111,12 @@ pub(super) fn remedy(node: &Node, expected: &str, key: Option<&str>) -> Option<S
         Value::Float(value) if number && !value.is_finite() => Some("write a finite number".to_owned()),
         _ => None,
     }
+}
+
+/// The key and the value of unquoted text that lacks only the space between them: `type:mock-power`.
+pub(super) fn glued(node: &Node) -> Option<(&str, &str)> {
+    let text = node.plain_text().filter(|text| text.len() <= 60 && !text.contains(' '))?;
+    let (key, value) = text.split_once(':')?;
+    let word = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphabetic() || c == '_');
+    (word && !value.is_empty() && !value.starts_with('/') && !is_secret_key(key)).then_some((key, value))
 }

@@ -10,7 +10,10 @@ use serde_yaml::granit_parser as granit;
 use super::document::{
     Document, Entry, MAX_BYTES, MAX_DEPTH, MAX_EXPANDED_BYTES, MAX_NODES, Map, Node, Parsed, Style, Value,
 };
+use super::encoding;
+use super::hints;
 use super::problem::{Problem, Problems};
+use super::recover::{self, Broken, Damage, Repair};
 use super::scalar;
 use super::source::{Source, Span, is_secret_key};
 use super::suggest::quoted;
@@ -21,25 +24,47 @@ const CORE: &str = "tag:yaml.org,2002:";
 
 pub(super) fn read(name: &str, text: &str) -> Parsed {
     if text.len() > MAX_BYTES {
-        // The text itself is not kept: nobody wants to look at it.
-        let source = Arc::new(Source::new(name, ""));
-        let problem = Problem::error(format!("the file is {} bytes long", text.len()))
-            .at(Span::START)
-            .help(format!("at most {MAX_BYTES} bytes are read"))
-            .in_source(&source);
+        let problem = encoding::too_long(name, u64::try_from(text.len()).ok()).at(Span::START);
+        let source = problem.source_text().cloned().unwrap_or_else(|| Arc::new(Source::new(name, "")));
         return Parsed { document: None, source, problems: problem.into() };
     }
-    let mut reader = Reader::new(text);
-    let complete = reader.run();
-    let Reader { root, mut problems, secrets, .. } = reader;
+    let mut repair = Repair::new();
+    let mut problems = Problems::new();
+    let (complete, read) = loop {
+        let mut reader = Reader::new(repair.text(text), repair.damage());
+        let end = reader.run();
+        let Reader { root, problems: found, secrets, .. } = reader;
+        let complete = match end {
+            Ok(()) | Err(Stop::Complete) => true,
+            Err(Stop::Refused) => false,
+            Err(Stop::Syntax(broken)) if repair.mend(text, &broken) => {
+                problems.append(broken.problems);
+                continue;
+            }
+            Err(Stop::Syntax(broken)) => {
+                problems.extend(broken.problems.into_iter().map(|problem| {
+                    let help = problem.help_text().map(|help| format!("{help}\n")).unwrap_or_default();
+                    problem.help(format!("{help}what is wrong with the rest is said when this is right"))
+                }));
+                false
+            }
+        };
+        problems.append(found);
+        break (complete, (root, secrets));
+    };
+    let (root, secrets) = read;
+    let damaged = !repair.damage().is_empty();
     let mut source = Source::new(name, text);
-    source.hide(secrets, complete);
+    source.hide(secrets, complete && !damaged);
     let source = Arc::new(source);
     problems.attach(&source);
-    let document = complete.then(|| Document {
-        source: Arc::clone(&source),
-        root: root.unwrap_or_else(|| Node::new(Value::Null, Span::START)),
-    });
+    let root = match root {
+        // Of what was left, nobody can say what it was meant to be.
+        Some(root) if damaged && root.as_map().is_none() => None,
+        None if damaged => None,
+        root => Some(root.unwrap_or_else(|| Node::new(Value::Null, Span::START))),
+    };
+    let document = root.filter(|_| complete).map(|root| Document { source: Arc::clone(&source), root });
     Parsed { document, source, problems }
 }
 
@@ -63,6 +88,8 @@ struct OpenMap {
     /// What `<<` brings in, in order.
     merged: Vec<Map>,
     pending: Pending,
+    /// Whether something of it was left out.
+    incomplete: bool,
 }
 
 /// What the next node of a mapping is.
@@ -86,6 +113,8 @@ struct Weight {
 
 struct Reader<'t> {
     text: &'t str,
+    /// What was blanked and has not been missed yet.
+    damage: Vec<Damage>,
     parser: granit::Parser<'t, granit::StrInput<'t>>,
     stack: Vec<Open>,
     root: Option<Node>,
@@ -97,19 +126,22 @@ struct Reader<'t> {
     secrets: Vec<Range<usize>>,
 }
 
-/// Reading cannot go on; the reason is among the problems.
-struct Stop {
-    /// Whether what was read is a whole document nevertheless.
-    complete: bool,
+/// Reading cannot go on.
+enum Stop {
+    /// What was read is a whole document nevertheless; the reason is among the problems.
+    Complete,
+    /// What was read must not be used; the reason is among the problems.
+    Refused,
+    /// The text is no YAML from here on.
+    Syntax(Box<Broken>),
 }
 
 impl<'t> Reader<'t> {
-    fn new(text: &'t str) -> Self {
-        let mut options = granit::options! { emit_unresolved_aliases: true };
-        options.set_emit_comments(false);
+    fn new(text: &'t str, damage: &[Damage]) -> Self {
         Self {
             text,
-            parser: granit::Parser::new_from_str_with_options(text, options),
+            damage: damage.to_vec(),
+            parser: granit::Parser::new_from_str_with_options(text, recover::options()),
             stack: Vec::new(),
             root: None,
             anchors: HashMap::new(),
@@ -120,19 +152,13 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Whether the whole text was read.
-    fn run(&mut self) -> bool {
+    /// Reads the whole text, unless something stops it.
+    fn run(&mut self) -> Result<(), Stop> {
         loop {
-            let event = match self.parser.next_event() {
-                None | Some(Ok((granit::Event::StreamEnd, _))) => return true,
-                Some(Ok(event)) => event,
-                Some(Err(error)) => {
-                    self.syntax_error(&error);
-                    return false;
-                }
-            };
-            if let Err(stop) = self.event(event.0, event.1) {
-                return stop.complete;
+            match self.parser.next_event() {
+                None | Some(Ok((granit::Event::StreamEnd, _))) => return Ok(()),
+                Some(Ok((event, at))) => self.event(event, at)?,
+                Some(Err(error)) => return Err(Stop::Syntax(Box::new(self.syntax_error(&error)))),
             }
         }
     }
@@ -147,7 +173,7 @@ impl<'t> Reader<'t> {
                         .help("one file holds one document: remove the line `---` or use two files"),
                 );
                 // What follows belongs to nobody; what came before is complete.
-                Err(Stop { complete: true })
+                Err(Stop::Complete)
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let node = self.scalar(&text, style, tag.as_deref(), &at);
@@ -165,13 +191,16 @@ impl<'t> Reader<'t> {
             Event::Alias(id) => self.alias(id, &at),
             Event::UnresolvedAlias(name) => {
                 let span = self.span(&at, &at);
-                self.problems.push(
-                    Problem::error(format!("{} stands for nothing", quoted(&format!("*{name}"))))
-                        .at(span)
-                        .help(format!(
-                            "mark a value above with `&{name}`, or put text that begins with `*` in quotes"
-                        )),
-                );
+                // Its anchor may be in what could not be read.
+                if self.damage.is_empty() {
+                    self.problems.push(
+                        Problem::error(format!("{} stands for nothing", quoted(&format!("*{name}"))))
+                            .at(span)
+                            .help(format!(
+                                "mark a value above with `&{name}`, or put text that begins with `*` in quotes"
+                            )),
+                    );
+                }
                 self.leave_out(span);
                 Ok(())
             }
@@ -230,8 +259,9 @@ impl<'t> Reader<'t> {
                 value
             }
             Some(_) => {
+                // What it would stand for is anybody's guess.
                 self.refuse_tag(tag, "", at);
-                as_text(style)
+                return Node::incomplete_map(span, true);
             }
         };
         let raw = (style == Style::Plain && !span.is_empty() && !matches!(value, Value::Str { .. }))
@@ -265,11 +295,51 @@ impl<'t> Reader<'t> {
     fn close(&mut self, end: &granit::Span) -> Result<(), Stop> {
         let Some(open) = self.stack.pop() else { return Ok(()) };
         let span = self.span(&open.start, end);
+        let lost = !self.damage.is_empty() && self.lost(&open.start, end);
         let value = match open.kind {
             Container::Seq(items) => Value::Seq(items),
-            Container::Map(map) => Value::Map(finish(map)),
+            Container::Map(mut map) => {
+                map.incomplete |= lost;
+                Value::Map(finish(map))
+            }
         };
         self.add(Node::new(value, span), open.anchor)
+    }
+
+    /// Whether something was blanked in a container that ends here. The innermost one that it can have
+    /// belonged to lost it.
+    fn lost(&mut self, start: &granit::Span, end: &granit::Span) -> bool {
+        let byte = |marker: &granit::Marker| marker.byte_offset().unwrap_or(0);
+        let (first, last) = (byte(&start.start), byte(&end.end));
+        // Inside of brackets, indentation means nothing.
+        let brackets = matches!(self.text.as_bytes().get(first), Some(b'{' | b'['));
+        let column = if brackets { 0 } else { start.start.col() };
+        let mut lost = false;
+        self.damage.retain(|damage| {
+            let inside = damage.bytes.start >= first && damage.bytes.start <= last;
+            let here = inside && damage.indent.is_none_or(|indent| indent >= column);
+            lost |= here;
+            !here || damage.indent.is_none()
+        });
+        lost
+    }
+
+    /// Whether what was blanked stood between a key and this value.
+    fn lost_before(&mut self, key: Span, node: &Node) -> bool {
+        let text = self.text;
+        let mut lost = false;
+        self.damage.retain(|damage| {
+            let between = damage.bytes.start >= key.end
+                && (node.span.is_empty() || damage.bytes.start <= node.span.start)
+                && damage.indent.is_none_or(|indent| indent + 1 >= key.column)
+                && text.get(key.end..damage.bytes.start).is_some_and(|between| {
+                    between.lines().skip(1).all(|line| line.trim().is_empty() || line.trim().starts_with('#'))
+                });
+            lost |= between;
+            // With the indentation of the key, it may as well have been the next one.
+            !between || damage.indent.is_none_or(|indent| indent + 1 == key.column)
+        });
+        lost
     }
 
     fn alias(&mut self, id: usize, at: &granit::Span) -> Result<(), Stop> {
@@ -301,7 +371,7 @@ impl<'t> Reader<'t> {
                 .at(span)
                 .help(format!("a file may hold {MAX_NODES} values with all aliases written out")),
         );
-        Err(Stop { complete: false })
+        Err(Stop::Refused)
     }
 
     fn too_deep(&mut self, at: &granit::Span) -> Result<(), Stop> {
@@ -309,7 +379,7 @@ impl<'t> Reader<'t> {
         self.problems.push(
             Problem::error("too many levels").at(span).help(format!("a file may be {MAX_DEPTH} levels deep")),
         );
-        Err(Stop { complete: false })
+        Err(Stop::Refused)
     }
 
     /// Puts a finished node where it belongs.
@@ -321,12 +391,22 @@ impl<'t> Reader<'t> {
                     .at(node.span)
                     .help(format!("a file may hold {MAX_NODES} values")),
             );
-            return Err(Stop { complete: false });
+            return Err(Stop::Refused);
         }
         if anchor != 0 {
             let weight = weigh(&node);
             self.expand(weight, node.span)?;
             self.anchors.insert(anchor, (node.clone(), weight));
+        }
+        let mut node = node;
+        if let Some(key) = self.pending_key().filter(|_| !self.damage.is_empty())
+            && self.lost_before(key, &node)
+        {
+            match &mut node.value {
+                Value::Map(map) => map.incomplete = true,
+                // A value of which nothing is left is not empty: it is unknown.
+                _ => node = Node::incomplete_map(node.span, true),
+            }
         }
         match self.stack.last_mut().map(|open| &mut open.kind) {
             None => self.root = Some(node),
@@ -346,11 +426,20 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
+    /// Where the key stands whose value comes next.
+    fn pending_key(&self) -> Option<Span> {
+        match self.stack.last().map(|open| &open.kind) {
+            Some(Container::Map(OpenMap { pending: Pending::Value(_, key), .. })) => Some(*key),
+            _ => None,
+        }
+    }
+
     /// Goes on as if a value that could not be had were not mentioned at all: the mistake was
     /// reported, and nothing should follow from it.
     fn leave_out(&mut self, span: Span) {
         match self.stack.last_mut().map(|open| &mut open.kind) {
             Some(Container::Map(map)) => {
+                map.incomplete = true;
                 map.pending = match map.pending {
                     Pending::Key => Pending::Ignored,
                     _ => Pending::Key,
@@ -361,34 +450,45 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn syntax_error(&mut self, error: &granit::ScanError) {
-        let (message, help) = syntax::explain(error.kind());
+    fn syntax_error(&self, error: &granit::ScanError) -> Broken {
         let marker = error.marker();
         let byte = marker.byte_offset().unwrap_or(0).min(self.text.len());
         let length = self.text.get(byte..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
         let span =
             Span { start: byte, end: byte + length, line: marker.line().max(1), column: marker.col() + 1 };
+        // Where a bracket was opened says more than where its absence was noticed.
+        let mut brackets = self
+            .stack
+            .iter()
+            .map(|open| self.span(&open.start, &open.start))
+            .filter(|open| matches!(self.text.as_bytes().get(open.start), Some(b'{' | b'[')));
+        let outermost = brackets.next();
+        let bracket = brackets.last().or(outermost);
+        let broken = |problems| Broken {
+            problems,
+            kind: error.kind().clone(),
+            line: span.line,
+            bracket: outermost.map(|bracket| bracket.line),
+        };
         if syntax::is_about_tabs(error.kind()) {
             let tabs = syntax::tabs(self.text, span.line);
             if !tabs.is_empty() {
-                self.problems.append(tabs);
-                return;
+                return broken(tabs);
             }
         }
+        if outermost.is_none()
+            && let Some(problem) = hints::explain(error.kind(), self.text, span.line - 1, byte)
+        {
+            return broken(problem.into());
+        }
+        let (message, help) = syntax::explain(error.kind());
         let mut problem = Problem::error(message).at(span).help(help);
-        // Where a bracket was opened says more than where its absence was noticed.
-        let bracket = self
-            .stack
-            .iter()
-            .rev()
-            .map(|open| self.span(&open.start, &open.start))
-            .find(|open| matches!(self.text.as_bytes().get(open.start), Some(b'{' | b'[')));
         if let Some(bracket) = bracket.filter(|bracket| bracket.line < span.line) {
             let which = if self.text[bracket.start..].starts_with('{') { '{' } else { '[' };
             problem =
                 problem.context(bracket).label(format!("inside the `{which}` of line {}", bracket.line));
         }
-        self.problems.push(problem);
+        broken(problem.into())
     }
 }
 
@@ -406,12 +506,14 @@ fn begin_entry(map: &mut OpenMap, node: Node, problems: &mut Problems) -> Pendin
                     .at(span)
                     .help("put quotes around text that begins with a bracket"),
             );
+            map.incomplete = true;
             return Pending::Ignored;
         }
         _ => node.raw.map(String::from).unwrap_or_default(),
     };
     if key.is_empty() {
         problems.push(Problem::error("a key is missing before `:`").at(span).help("write `key: value`"));
+        map.incomplete = true;
         return Pending::Ignored;
     }
     match map.keys.entry(key) {
@@ -456,14 +558,15 @@ fn merge(map: &mut OpenMap, node: Node, problems: &mut Problems) {
 
 /// A mapping's own keys, then what it merges: own keys win, then the earlier of two merged ones.
 fn finish(map: OpenMap) -> Map {
-    let OpenMap { mut entries, mut keys, merged, .. } = map;
+    let OpenMap { mut entries, mut keys, merged, mut incomplete, .. } = map;
+    incomplete |= merged.iter().any(Map::is_incomplete);
     for entry in merged.into_iter().flat_map(|other| other.entries) {
         if let Slot::Vacant(slot) = keys.entry(entry.key.clone()) {
             slot.insert(entry.key_span);
             entries.push(entry);
         }
     }
-    Map { entries }
+    Map { entries, incomplete }
 }
 
 fn weigh(node: &Node) -> Weight {

@@ -1,0 +1,81 @@
+//! Mistakes that only somebody who knows the drivers can find.
+
+use std::path::Path;
+
+use insta::{assert_snapshot, glob};
+use jumpstarter_cli::DRIVERS;
+use jumpstarter_core::config::{self, NodeKind, Problems, Subject, check_schema, parse, tree::walk};
+use jumpstarter_exporter::{Registry, check};
+
+/// What no schema can say: what a name in one place means for another.
+const BEYOND_SCHEMAS: &[&str] = &["isolation_not_there_yet"];
+
+fn read(path: &Path) -> (String, String) {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap().to_owned();
+    (name, std::fs::read_to_string(path).unwrap())
+}
+
+fn problems(name: &str, text: &str) -> Problems {
+    match check(name, text, &Registry::new(&[DRIVERS]), |_| None) {
+        Ok(plan) => plan.warnings,
+        Err(problems) => problems,
+    }
+}
+
+#[test]
+fn every_mistake_is_told_with_what_to_write() {
+    glob!("bad/*.yaml", |path| {
+        let (name, text) = read(path);
+        let problems = problems(&name, &text);
+        assert!(problems.has_errors(), "{name}");
+        assert_snapshot!("bad", problems.render());
+    });
+}
+
+#[test]
+fn good_files_are_good() {
+    glob!("good/*.yaml", |path| {
+        let (name, text) = read(path);
+        let problems = problems(&name, &text);
+        assert!(problems.is_empty(), "{problems}");
+    });
+}
+
+#[test]
+fn the_written_schema_agrees_about_every_whole_file() {
+    let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas/exporter-config.json");
+    let schema = serde_json::from_str(&std::fs::read_to_string(schema).unwrap()).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    glob!("*/*.yaml", |path| {
+        let (name, text) = read(path);
+        let good = path.parent().unwrap().ends_with("good");
+        if BEYOND_SCHEMAS.iter().any(|stem| name == format!("{stem}.yaml")) {
+            return;
+        }
+        let document = parse(&name, &text).document.expect("YAML").root.to_json();
+        let first = validator.iter_errors(&document).next().map(|error| error.to_string());
+        assert_eq!(first.is_none(), good, "{name}: {first:?}");
+    });
+}
+
+#[test]
+fn schema_and_driver_agree_about_every_configuration() {
+    let registry = Registry::new(&[DRIVERS]);
+    let mut compared = 0;
+    let mut compare = |path: &Path| {
+        let (name, text) = read(path);
+        let Some(file) = config::exporter::read(&name, &text, |_| None).file else { return };
+        for node in walk(&file.export) {
+            let NodeKind::Driver(instance) = &node.kind else { continue };
+            let Some(driver) = registry.get(&instance.driver) else { continue };
+            let subject = Subject::new("it", "");
+            let by_schema = check_schema(&driver.config_schema().to_value(), &instance.config, &subject);
+            let by_type = driver.prepare(&instance.config, &subject).err();
+            assert_eq!(by_schema.has_errors(), by_type.is_some(), "{name} {}: {by_schema}", node.path);
+            compared += 1;
+        }
+    };
+    glob!("*/*.yaml", |path| compare(path));
+    glob!("../../../examples", "*.yaml", |path| compare(path));
+    assert!(compared > 15, "only {compared}");
+}
