@@ -22,6 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["jumpstarter-protocol", "jumpstarter-core", "jumpstarter-session", "jumpstarter-transport"],
     ),
     ("jumpstarter-interfaces", &["jumpstarter"]),
+    ("jumpstarter-compatibility", &["jumpstarter-protocol", "jumpstarter-codegen", "jumpstarter-core"]),
 ];
 
 /// What every crate below `drivers/` may use of ours.
@@ -35,6 +36,7 @@ const TOP: &[&str] = &[
     "jumpstarter-tests",
     "jumpstarter-expand-test",
     "jumpstarter-renamed-test",
+    "jumpstarter-mutations-test",
 ];
 
 struct Workspace {
