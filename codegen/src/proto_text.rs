@@ -338,11 +338,22 @@ fn options(options: &DynamicMessage) -> Result<Vec<String>, PrintError> {
         return Err(PrintError(format!("option {} is not defined by any file of the set", unknown.number())));
     }
     let known = options.fields().filter(|(field, _)| field.name() != "map_entry");
-    let known = known.map(|(field, value)| option(field.name(), &field.kind(), value));
-    let custom = options
-        .extensions()
-        .map(|(field, value)| option(&format!("({})", field.full_name()), &field.kind(), value));
-    known.chain(custom).collect()
+    let known = known.map(|(field, value)| (field.name().to_owned(), field.kind(), value));
+    let custom =
+        options.extensions().map(|(field, value)| (format!("({})", field.full_name()), field.kind(), value));
+    let mut printed = Vec::new();
+    for (name, kind, value) in known.chain(custom) {
+        match value {
+            // One statement for each value, which is how protobuf writes lists.
+            Value::List(values) => {
+                for value in values {
+                    printed.push(option(&name, &kind, value)?);
+                }
+            }
+            value => printed.push(option(&name, &kind, value)?),
+        }
+    }
+    Ok(printed)
 }
 
 fn option(name: &str, kind: &Kind, value: &Value) -> Result<String, PrintError> {

@@ -58,6 +58,9 @@ pub mod annotations {
     /// Number of the method option for byte streams whose pieces are messages.
     pub const MESSAGE_FRAMING_NUMBER: u32 = 50_031;
 
+    /// Number of the method option that holds a method's earlier names.
+    pub const RENAMED_FROM_NUMBER: u32 = 50_032;
+
     /// Path under which interfaces import the options.
     pub const FILE: &str = "jumpstarter/annotations/annotations.proto";
 }

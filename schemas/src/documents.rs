@@ -60,7 +60,7 @@ pub(crate) fn all() -> Result<Vec<Document>, Box<dyn Error>> {
 }
 
 /// The interfaces that clients know and those that drivers provide, by name of the service.
-fn interfaces(drivers: &[&'static dyn DriverFactory]) -> Vec<&'static Interface> {
+pub(crate) fn interfaces(drivers: &[&'static dyn DriverFactory]) -> Vec<&'static Interface> {
     let known = jumpstarter_interfaces::CLIENTS.iter().map(|client| client.interface);
     let provided = drivers.iter().flat_map(|driver| driver.spec().provides.iter().copied());
     let unique: BTreeMap<_, _> =

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! cargo schemas            write
-//! cargo schemas --check    compare; the differences are printed, and the exit code is 1 if there are any
+//! cargo schemas --check    compare; the differences are printed, and the exit code is 1 if there are any. Then compare
+//!                          with the last release: what would break somebody is an error, too
+//! cargo schemas --release  write, and record today's interfaces and drivers as those of a release
 //! ```
 //!
 //! | Document | From |
@@ -19,10 +21,12 @@
 //! |---|---|
 //! | `documents` | paths and contents |
 //! | `reference` | reference pages |
+//! | `breakage` | today against the last release |
 
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod breakage;
 mod documents;
 mod reference;
 #[cfg(test)]
@@ -45,6 +49,9 @@ struct Arguments {
     /// Compare only, and fail if a document is not fresh.
     #[arg(long)]
     check: bool,
+    /// Record today's interfaces, drivers and files as those of a release, which later changes are compared with.
+    #[arg(long, conflicts_with = "check")]
+    release: bool,
 }
 
 fn main() -> ExitCode {
@@ -58,6 +65,20 @@ fn main() -> ExitCode {
         }
     };
     let result = if arguments.check { check(&root, &documents) } else { write(&root, &documents) };
+    let result = result.map_err(Box::from).and_then(|fresh| {
+        let sound = if arguments.check {
+            breakage::check(&root)?
+        } else if arguments.release {
+            breakage::release(&root)?
+        } else {
+            true
+        };
+        Ok(fresh && sound)
+    });
+    report(result)
+}
+
+fn report(result: Result<bool, Box<dyn std::error::Error>>) -> ExitCode {
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

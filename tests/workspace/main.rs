@@ -23,6 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["jumpstarter-protocol", "jumpstarter-core", "jumpstarter-session", "jumpstarter-transport"],
     ),
     ("jumpstarter-interfaces", &["jumpstarter"]),
+    ("jumpstarter-compatibility", &["jumpstarter-protocol", "jumpstarter-codegen", "jumpstarter-core"]),
 ];
 
 /// What every crate below `drivers/` may use of ours.
@@ -36,6 +37,7 @@ const TOP: &[&str] = &[
     "jumpstarter-tests",
     "jumpstarter-expand-test",
     "jumpstarter-renamed-test",
+    "jumpstarter-mutations-test",
 ];
 
 struct Workspace {

@@ -25,7 +25,9 @@ pub(super) fn description(interface: &Interface) -> TokenStream {
             let function = param_default(ident, each, param);
             param.default.as_ref().map(|_| quote!(.or(|| #rt::default_value(&#function()))))
         };
-        method(each, &rt, default)
+        let described = method(each, &rt, default);
+        // A body in the trait is what drivers may leave out.
+        if each.body.is_some() { quote!(#described.optional()) } else { described }
     });
     quote! {
         #[doc = #about]

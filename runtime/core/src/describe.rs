@@ -35,6 +35,8 @@ pub struct Method {
     pub export: &'static str,
     /// Earlier `(rpc, export)` names that still work.
     pub renamed_from: &'static [(&'static str, &'static str)],
+    /// Whether a driver may leave it out, because the trait has a body for it.
+    pub optional: bool,
     /// How it answers.
     pub kind: Kind,
     /// Whether pieces of a byte stream are messages whose borders matter.

@@ -12,7 +12,8 @@
 //!
 //! What ends up in a descriptor and what does not: everything a client needs to call and to explain a method. Options
 //! of package `jumpstarter.annotations` hold what protobuf has no words for: resource handles, defaults, text formats.
-//! Former names (`renamed_from`, `also`) and the exclusivity of methods stay on the driver's side.
+//! Further names of the whole service (`also`), the exclusivity of methods and whether a driver may leave one out stay on
+//! the driver's side.
 
 mod build;
 pub mod names;

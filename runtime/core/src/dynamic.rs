@@ -143,6 +143,7 @@ mod tests {
             rpc: "Shine",
             export: "shine",
             renamed_from: &[],
+            optional: false,
             kind: Kind::Unary,
             framing: Framing::Bytes,
             exclusive: Exclusive::No,

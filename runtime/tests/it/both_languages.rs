@@ -23,6 +23,23 @@ async fn both_languages_reach_the_trait() {
 }
 
 #[jumpstarter::test]
+async fn a_method_is_reached_by_its_former_name_in_both_languages() {
+    let bench = provide(MemoryBench::default());
+    let piece = Piece { stream: 1, text: "x".to_owned(), code: None };
+    let values = vec![jumpstarter::wire::Wire::to_value(&piece).unwrap(), text("host")];
+    let now = unary_value(legacy(&bench, "echo", values.clone()).await.unwrap());
+    assert_eq!(unary_value(legacy(&bench, "old_echo", values).await.unwrap()), now);
+    let request = [field(1, &piece), field(2, &Side::Host)].concat();
+    let now = unary_bytes(native(&bench, "Echo", request.clone()).await.unwrap());
+    assert_eq!(unary_bytes(native(&bench, "OldEcho", request).await.unwrap()), now);
+    // A program that knows the interface from its descriptor only calls it by either name as well.
+    let file = jumpstarter::descriptor::file(bench.interface).unwrap();
+    let read =
+        jumpstarter::dynamic::interface_from_descriptor(&file.set(), "jumpstarter.x.bench.v2.Bench").unwrap();
+    assert_eq!(read.by_rpc("OldEcho"), bench.interface.by_rpc("Echo"));
+}
+
+#[jumpstarter::test]
 async fn pitfall_v4_an_absent_argument_is_its_default_and_null_is_not() {
     let bench = provide(MemoryBench::default());
     let absent = legacy(&bench, "set_limit", vec![text("a")]).await.unwrap();

@@ -28,6 +28,7 @@ const fn method(
         rpc,
         export,
         renamed_from: &[],
+        optional: false,
         kind,
         framing: Framing::Bytes,
         exclusive: Exclusive::No,

@@ -183,6 +183,7 @@ impl Builder {
             export: (names::snake(method.rpc) != method.export).then(|| method.export.to_owned()),
             message_framing: (method.kind == Kind::Bytes && method.framing == Framing::Messages)
                 .then_some(true),
+            renamed_from: method.renamed_from.iter().map(|(rpc, _)| (*rpc).to_owned()).collect(),
         };
         Ok(MethodDescriptorProto {
             name: Some(method.rpc.to_owned()),

@@ -229,6 +229,9 @@ pub struct MethodOptions {
     /// `jumpstarter.annotations.message_framing`
     #[prost(bool, optional, tag = "50031")]
     pub message_framing: Option<bool>,
+    /// `jumpstarter.annotations.renamed_from`
+    #[prost(string, repeated, tag = "50032")]
+    pub renamed_from: Vec<String>,
 }
 
 /// Numbers of `descriptor.proto`'s fields, of which paths of comments are made.

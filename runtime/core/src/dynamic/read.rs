@@ -290,7 +290,10 @@ impl Reader<'_, '_> {
         Ok(Method {
             rpc: keep(method.name()),
             export: keep(&options.export.clone().unwrap_or_else(|| names::snake(method.name()))),
-            renamed_from: &[],
+            renamed_from: keep_all(
+                options.renamed_from.iter().map(|rpc| (keep(rpc), keep(&names::snake(rpc)))).collect(),
+            ),
+            optional: false,
             kind,
             framing: if options.message_framing() { Framing::Messages } else { Framing::Bytes },
             exclusive: Exclusive::No,

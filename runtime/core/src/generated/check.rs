@@ -49,6 +49,7 @@ pub const fn method(
         rpc,
         export,
         renamed_from: &[],
+        optional: false,
         kind,
         framing: Framing::Bytes,
         exclusive: Exclusive::No,
@@ -63,6 +64,12 @@ impl Method {
     #[doc(hidden)]
     pub const fn renamed_from(self, renamed_from: &'static [(&'static str, &'static str)]) -> Self {
         Self { renamed_from, ..self }
+    }
+
+    /// With a body in the trait.
+    #[doc(hidden)]
+    pub const fn optional(self) -> Self {
+        Self { optional: true, ..self }
     }
 
     /// With calls that exclude each other.

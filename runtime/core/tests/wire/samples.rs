@@ -209,6 +209,7 @@ pub const fn method(rpc: &'static str, export: &'static str, params: &'static [P
         rpc,
         export,
         renamed_from: &[],
+        optional: false,
         kind: Kind::Unary,
         framing: Framing::Bytes,
         exclusive: Exclusive::No,

@@ -34,6 +34,7 @@ const fn method(
         rpc,
         export,
         renamed_from: &[],
+        optional: false,
         kind,
         framing: Framing::Bytes,
         exclusive: Exclusive::No,
@@ -62,7 +63,10 @@ pub(crate) static TESTER: Interface = Interface {
     python: "tests.client.TesterClient",
     also: &["jumpstarter.interfaces.tester.v1.TesterInterface"],
     methods: &[
-        method("Echo", "echo", Kind::Unary, TEXT, Type::Str),
+        Method {
+            renamed_from: &[("Repeat", "repeat"), ("Say", "say")],
+            ..method("Echo", "echo", Kind::Unary, TEXT, Type::Str)
+        },
         method(
             "Add",
             "add",

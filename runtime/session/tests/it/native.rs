@@ -110,6 +110,19 @@ async fn pitfall_d13_a_service_answers_under_all_its_names() {
 }
 
 #[tokio::test]
+async fn a_method_answers_on_the_paths_of_its_former_names() {
+    let host = Host::new();
+    let channel = host.channel().await;
+    for service in SERVICES {
+        for rpc in ["Repeat", "Say"] {
+            let path = format!("/{service}/{rpc}");
+            let answer: Text = unary(&channel, &path, Text { value: "hi".to_owned() }, None).await.unwrap();
+            assert_eq!(answer.value, "hi", "{path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_stream_of_answers_ends_with_ok_or_with_its_error() {
     let host = Host::new();
     for (method, code) in [("Count", Code::Ok), ("CountThenFail", Code::InvalidArgument)] {
