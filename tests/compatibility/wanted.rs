@@ -40,6 +40,7 @@ pub(crate) fn wanted(recording: &Recording) -> Vec<Allowed> {
             vec![Allowed::always(LOG_LINES, Deviation::LogLines)]
         }
         "tcp_shell" | "tcp_passphrase" => vec![Allowed::sometimes(LOG_LINES, Deviation::LogLines)],
+        "j_shell_driver" => crate::upstream::chunks().into(),
         "tcp_hooks" => vec![
             Allowed::sometimes(LOG_LINES, Deviation::LogLines),
             Allowed::always(ONE_SOCKET, Deviation::Omitted { seq: 38 }),
