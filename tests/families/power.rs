@@ -32,11 +32,11 @@ impl Counterpart {
     /// Starts it and waits for a line of its output that says that it is ready.
     pub(crate) fn start(program: &Path, arguments: &[&str], folder: &Path, ready: &str) -> Self {
         let mut command = Command::new(program);
-        command.args(arguments).current_dir(folder).stdin(Stdio::null()).stderr(Stdio::null());
+        command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null());
         // The agent neither reads descriptions of objects nor keeps state elsewhere.
         command.env("MIBS", "").env("SNMP_PERSISTENT_DIR", folder.join("state")).env("HOME", folder);
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
-        let mut output = BufReader::new(child.stdout.take().expect("its output"));
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut output = BufReader::new(child.stderr.take().expect("its output"));
         let mut said = String::new();
         while !said.contains(ready) {
             let read = output.read_line(&mut said).expect("a line");

@@ -68,7 +68,7 @@ impl Agent {
         );
         fs::write(at("snmpd.conf"), config).expect("a configuration");
         let file = at("snmpd.conf");
-        let arguments = ["-f", "-r", "-Lo", "-C", "-c", &file];
+        let arguments = ["-f", "-r", "-Le", "-C", "-c", &file];
         let program = Counterpart::start(&snmpd, &arguments, folder.path(), "NET-SNMP version");
         Some(Self { program, port, folder })
     }

@@ -32,7 +32,7 @@ impl Broker {
         fs::write(at("users"), USERS).expect("a file");
         let config = format!(
             "listener {port} 127.0.0.1\nlistener 0 {}\nallow_anonymous false\npassword_file {}\n\
-             persistence false\nlog_dest stdout\nuser root\n",
+             persistence false\nlog_dest stderr\nuser root\n",
             at("socket"),
             at("users")
         );
