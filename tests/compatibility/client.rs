@@ -73,8 +73,7 @@ async fn our_client_runs_methods_of_a_shell() {
             let shell: ShellClient = device.client("shell").expect("a shell");
             assert_eq!(shell.get_methods().await.expect("methods"), ["hello", "slow"]);
             let result = shell.run(method, env, args.iter().copied()).await.expect("a result");
-            let wanted =
-                ShellResult { stdout: stdout.to_owned(), stderr: stderr.to_owned(), returncode };
+            let wanted = ShellResult { stdout: stdout.to_owned(), stderr: stderr.to_owned(), returncode };
             assert_eq!(result, wanted);
         }
     });

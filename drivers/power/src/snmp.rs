@@ -22,7 +22,7 @@ const LONGEST: usize = 128;
 /// How often the agent is asked for its identity, which changes nothing there.
 const DISCOVERIES: u32 = 3;
 /// How often a request may be repeated because the agent told its time. It refuses the request until then.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 4;
 /// How often the state is looked at until it is the one that was asked for. Agents do not tell by themselves.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -268,6 +268,7 @@ impl std::fmt::Display for Answer {
 async fn ask(session: &mut AsyncSession, object: &[u64], set: Option<i64>) -> Result<Answer> {
     let oid =
         Oid::from(object).map_err(|_| Error::internal("an object identifier that was checked is none"))?;
+    let mut renewed = false;
     for _ in 0..ROUNDS {
         let answer = match set {
             Some(number) => session.set(&[(&oid, Value::Integer(number))]).await,
@@ -276,6 +277,13 @@ async fn ask(session: &mut AsyncSession, object: &[u64], set: Option<i64>) -> Re
         let answer = match answer {
             // The agent has told its time, and has not looked at the request.
             Err(snmp2::Error::AuthUpdated) => continue,
+            // A report: the agent has not carried the request out, so it may be made again. What was learned about the agent
+            // may be old, if it was started again in between.
+            Err(snmp2::Error::AuthFailure(v3::AuthErrorKind::NotAuthenticated)) if !renewed => {
+                renewed = true;
+                session.init().await.map_err(|error| explain(&error))?;
+                continue;
+            }
             Err(error) => return Err(explain(&error)),
             Ok(answer) => answer,
         };
@@ -328,14 +336,18 @@ fn explain(error: &snmp2::Error) -> Error {
     match error {
         // The socket is connected: a closed port is reported here.
         E::Send | E::Receive => Error::disconnected("nobody listens there"),
-        E::AuthFailure(reason) => Error::device(format!(
-            "the agent and this driver do not agree on the user, its keys or its protocols ({})",
-            reason.to_string().to_lowercase()
-        )),
+        E::AuthFailure(reason) => disagreed(&reason.to_string().to_lowercase()),
+        // The library expects a response and gets a report, which is how an agent refuses a user.
+        E::AsnWrongType => disagreed("the agent answers with a report"),
         other => {
             Error::device(format!("the agent's answer cannot be read ({})", other.to_string().to_lowercase()))
         }
     }
+}
+
+fn disagreed(reason: &str) -> Error {
+    let what = "the agent and this driver do not agree on the user, its keys or its protocols";
+    Error::device(format!("{what} ({reason})"))
 }
 
 impl Power for SnmpPower {

@@ -71,7 +71,10 @@ async fn request(stream: &mut TcpStream) -> std::io::Result<()> {
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);
     }
-    Ok(())
+    let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+    // What is not read would be answered with a reset.
+    stream.read_exact(&mut vec![0; length.unwrap_or(0)]).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]
