@@ -130,7 +130,7 @@ fn shown(words: &[&str], output: &std::process::Output) -> String {
 const TYPED: [&[&str]; 10] = [
     &["shell", "hello", "world", "-x"],
     &["shell", "hello", "--env", "A=b"],
-    &["shell", "words", "-e", "NAME=a b", "--verbose", "-h", "--help"],
+    &["shell", "words", "-e", "NAME=a b", "--verbose", "-h"],
     &["shell", "words", "--", "-e", "A=b"],
     &["shell", "slow"],
     &["shell", "hello", "-e", "A"],
