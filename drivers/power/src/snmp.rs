@@ -22,7 +22,7 @@ const LONGEST: usize = 128;
 /// How often the agent is asked for its identity, which changes nothing there.
 const DISCOVERIES: u32 = 3;
 /// How often a request may be repeated because the agent told its time. It refuses the request until then.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 3;
 /// How often the state is looked at until it is the one that was asked for. Agents do not tell by themselves.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -230,17 +230,23 @@ impl SnmpPower {
         }
     }
 
-    /// A session with an agent whose identity is known. A lost datagram is asked for again.
+    /// A session with an agent whose identity is known. A lost datagram is asked for again, from another port: what comes
+    /// late on the first one must not be taken for the answer to something else.
     async fn session(&self) -> Result<AsyncSession> {
-        let session = AsyncSession::new_v3(self.address, 1, self.outlet.security.clone()).await;
-        let mut session = session.context(format_args!("asking {}", self.address))?;
         for _ in 1..DISCOVERIES {
+            let mut session = self.unknown().await?;
             if let Ok(outcome) = timeout(self.timeout / DISCOVERIES, session.init()).await {
                 return outcome.map(|()| session).map_err(|error| self.failed(&error));
             }
         }
+        let mut session = self.unknown().await?;
         session.init().await.map_err(|error| self.failed(&error))?;
         Ok(session)
+    }
+
+    async fn unknown(&self) -> Result<AsyncSession> {
+        let session = AsyncSession::new_v3(self.address, 1, self.outlet.security.clone()).await;
+        session.context(format_args!("asking {}", self.address))
     }
 
     fn failed(&self, error: &snmp2::Error) -> Error {
@@ -268,7 +274,6 @@ impl std::fmt::Display for Answer {
 async fn ask(session: &mut AsyncSession, object: &[u64], set: Option<i64>) -> Result<Answer> {
     let oid =
         Oid::from(object).map_err(|_| Error::internal("an object identifier that was checked is none"))?;
-    let mut renewed = false;
     for _ in 0..ROUNDS {
         let answer = match set {
             Some(number) => session.set(&[(&oid, Value::Integer(number))]).await,
@@ -277,13 +282,6 @@ async fn ask(session: &mut AsyncSession, object: &[u64], set: Option<i64>) -> Re
         let answer = match answer {
             // The agent has told its time, and has not looked at the request.
             Err(snmp2::Error::AuthUpdated) => continue,
-            // A report: the agent has not carried the request out, so it may be made again. What was learned about the agent
-            // may be old, if it was started again in between.
-            Err(snmp2::Error::AuthFailure(v3::AuthErrorKind::NotAuthenticated)) if !renewed => {
-                renewed = true;
-                session.init().await.map_err(|error| explain(&error))?;
-                continue;
-            }
             Err(error) => return Err(explain(&error)),
             Ok(answer) => answer,
         };
