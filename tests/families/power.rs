@@ -356,7 +356,8 @@ async fn ten_thousand_calls_leave_nothing_behind() {
     let plug = Plug::start(&broker).await;
     let switch = Switch::start().await;
     let strip = Strip::start().await;
-    let agents = agent.keys_of("nobody", "");
+    // The outlet that the agent keeps itself: no script is started for it.
+    let agents = agent.keys_of("nobody", "").replace("plug: 4", "plug: 9");
     for (driver, keys, rounds) in [
         ("mock-power", String::new(), ROUNDS),
         ("http-power", switch.keys(), ROUNDS),

@@ -18,7 +18,7 @@ use jumpstarter::{
     time::{Duration, Instant, sleep, timeout},
 };
 use jumpstarter_interfaces::{Power, PowerReading};
-use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions, QoS};
+use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions, NetworkOptions, QoS};
 use serde_json::Value;
 use tokio::time::timeout_at;
 
@@ -178,7 +178,11 @@ impl Driver for TasmotaPower {
                 config.password.clone().unwrap_or_default(),
             );
         }
-        let (client, events) = AsyncClient::new(options, REQUESTS);
+        let (client, mut events) = AsyncClient::new(options, REQUESTS);
+        // Commands are small and each one is waited for.
+        let mut network = NetworkOptions::new();
+        network.set_tcp_nodelay(true);
+        events.set_network_options(network);
         let (link, state) = watch::channel(Link::Beginning);
         let (said, _) = broadcast::channel(MESSAGES);
         let mut topics = vec![config.stat_topic.clone()];

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use jumpstarter_tests::counterparts::counterpart;
 use jumpstarter_tests::helpers::free_address;
-use rumqttc::{AsyncClient, Event, Incoming, MqttOptions, QoS};
+use rumqttc::{AsyncClient, Event, Incoming, MqttOptions, NetworkOptions, QoS};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -32,7 +32,7 @@ impl Broker {
         fs::write(at("users"), USERS).expect("a file");
         let config = format!(
             "listener {port} 127.0.0.1\nlistener 0 {}\nallow_anonymous false\npassword_file {}\n\
-             persistence false\nlog_dest stderr\nuser root\n",
+             set_tcp_nodelay true\npersistence false\nlog_dest stderr\nuser root\n",
             at("socket"),
             at("users")
         );
@@ -92,6 +92,9 @@ impl Plug {
         let mut options = MqttOptions::new("plug", "127.0.0.1", broker.port);
         options.set_credentials("rig", "secret");
         let (client, mut events) = AsyncClient::new(options, 8);
+        let mut network = NetworkOptions::new();
+        network.set_tcp_nodelay(true);
+        events.set_network_options(network);
         let told = Arc::new(Mutex::new(Vec::new()));
         let shared = told.clone();
         client.subscribe("cmnd/plug/#", QoS::AtLeastOnce).await.expect("a request");
