@@ -91,6 +91,11 @@ impl Request {
         }
     }
 
+    /// Whether this is one of the words that stand before.
+    pub(crate) fn mentions(&self, word: &str) -> bool {
+        self.before.iter().any(|before| before == word)
+    }
+
     /// Prints the answer.
     pub(crate) fn answer<W: Word>(&self, root: &W) -> Outcome {
         if let Some(program) = self.script {
@@ -118,7 +123,7 @@ impl Request {
 /// What can follow these words.
 fn follow<W: Word>(root: &W, before: &[String], incomplete: &str) -> Vec<Item> {
     let mut word = root;
-    let mut command = word.arguments().arg(words::help_option());
+    let mut command = words::with_help(word.arguments());
     let mut waiting: Option<Arg> = None;
     let mut positionals = 0;
     let mut only_arguments = false;
@@ -137,7 +142,7 @@ fn follow<W: Word>(root: &W, before: &[String], incomplete: &str) -> Vec<Item> {
         } else if let Some(known) = word.words() {
             let Ok(next) = words::resolve(known, text) else { return Vec::new() };
             word = next;
-            command = word.arguments().arg(words::help_option());
+            command = words::with_help(word.arguments());
         } else {
             positionals += 1;
         }

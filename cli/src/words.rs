@@ -41,6 +41,10 @@ pub(crate) trait Word {
     }
     /// Its options and arguments.
     fn arguments(&self) -> Command;
+    /// The words behind it as they are to be read.
+    fn arrange(&self, words: Vec<OsString>) -> Vec<OsString> {
+        words
+    }
     /// Exit code of a group without anything behind it.
     fn alone(&self) -> u8 {
         USAGE
@@ -109,15 +113,19 @@ pub(crate) fn help_option() -> Arg {
     Arg::new("help").short('h').long("help").action(ArgAction::Help).help("Show this message and exit.")
 }
 
-fn prepared(command: Command) -> Command {
+/// With the option for help, unless the command has one of its own.
+pub(crate) fn with_help(command: Command) -> Command {
     let help = (!command.get_arguments().any(|arg| arg.get_id() == "help")).then(help_option);
-    command
+    command.args(help)
+}
+
+fn prepared(command: Command) -> Command {
+    with_help(command)
         .no_binary_name(true)
         .disable_help_flag(true)
         .disable_version_flag(true)
         .disable_help_subcommand(true)
         .args_override_self(true)
-        .args(help)
 }
 
 /// Finds the command that these words mean, and reads its arguments.
@@ -156,6 +164,7 @@ pub(crate) fn find<'a, W: Word>(root: &'a W, name: &str, words: Vec<OsString>) -
     }
     let command = prepared(word.arguments());
     let place = Place::of(&path, &command, false);
+    let words = word.arrange(words);
     let matches = command.clone().try_get_matches_from(words).map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp => {
             Stop::Help { text: help::text(&path, &command, &word.about(), None), code: 0 }

@@ -7,7 +7,8 @@ use jumpstarter::{Delay, ErrorKind, Sink, Source};
 use jumpstarter_client::adapters::{Expect, TcpForward};
 use jumpstarter_client::{Device, Endpoint, Options};
 use jumpstarter_interfaces::{
-    Compression, FlasherClient, NetworkClient, PowerClient, PowerReading, SerialClient,
+    Compression, FlasherClient, NetworkClient, PowerClient, PowerReading, SerialClient, ShellClient,
+    ShellResult,
 };
 use jumpstarter_tests::scripted::scripted;
 use prost_types::{Value, value::Kind};
@@ -15,10 +16,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Recordings whose client ours can stand in for, and the test that does it.
-pub(crate) const CLIENT: [(&str, &str); 15] = [
+pub(crate) const CLIENT: [(&str, &str); 16] = [
     ("j_power_on", "our_client_switches_and_measures"),
     ("j_power_cycle", "our_client_switches_and_measures"),
     ("j_power_read", "our_client_switches_and_measures"),
+    ("j_shell_driver", "our_client_runs_methods_of_a_shell"),
     ("lib_echo_stream", "our_client_opens_byte_streams"),
     ("lib_serial_pexpect", "our_client_opens_byte_streams"),
     ("lib_tcp_portforward", "our_client_opens_byte_streams"),
@@ -55,6 +57,27 @@ async fn our_client_switches_and_measures() {
         assert_eq!(readings, [reading(0.0, 0.0), reading(5.0, 2.0)]);
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_client_runs_methods_of_a_shell() {
+    let late = "\nTimeout expired while running slow: Command '['bash', '-c', 'sleep 5', 'slow']' timed out after 1 seconds\n";
+    let outcome = scripted("j_shell_driver").run(|socket| async move {
+        for (method, env, args, (stdout, stderr, returncode)) in [
+            ("hello", None, &["world", "-x"][..], ("hello world\n", "oops\n", 3)),
+            ("hello", Some(("A", "b")), &[], ("hello\n", "oops\n", 3)),
+            ("slow", None, &[], ("", late, 199)),
+        ] {
+            let endpoint = Endpoint::parse(&socket.display().to_string()).expect("a socket");
+            let device = Device::connect(&endpoint, &Options::default()).await.expect("an exporter");
+            let shell: ShellClient = device.client("shell").expect("a shell");
+            assert_eq!(shell.get_methods().await.expect("methods"), ["hello", "slow"]);
+            let result = shell.run(method, env, args.iter().copied()).await.expect("a result");
+            let wanted = ShellResult { stdout: stdout.to_owned(), stderr: stderr.to_owned(), returncode };
+            assert_eq!(result, wanted);
+        }
+    });
+    outcome.await.unwrap_or_else(|unfaithful| panic!("{unfaithful}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

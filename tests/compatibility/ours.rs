@@ -17,12 +17,14 @@ use crate::reports::recorded;
 use crate::wanted::wanted;
 
 /// Recordings of a local session whose drivers exist here, apart from calls to others.
-pub(crate) const LOCAL: [&str; 30] = [
+pub(crate) const LOCAL: [&str; 32] = [
     "j_help",
     "j_power_on",
     "j_power_cycle",
     "j_power_read",
+    "j_usage_errors",
     "j_serial_pipe",
+    "j_shell_driver",
     "lib_echo_stream",
     "lib_errors",
     "lib_flash_http_url",
@@ -85,7 +87,7 @@ async fn recordings_replay_against_our_exporter() {
 #[tokio::test(flavor = "multi_thread")]
 async fn our_reports_are_the_recorded_ones() {
     let absent = ours::ABSENT.map(str::to_owned);
-    for name in ["empty", "mock_power", "composite", "descriptions", "opendal", "pyserial"] {
+    for name in ["empty", "mock_power", "composite", "descriptions", "opendal", "pyserial", "shell"] {
         let exporter = ours::start(&format!("reports/{name}.yaml")).await;
         let live = report(&exporter.address).await.expect("a report");
         let differences = compare(&recorded(name), &live, &absent, &mut Bindings::default());

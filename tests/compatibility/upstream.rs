@@ -70,11 +70,7 @@ async fn recordings_of_a_local_session_replay_without_a_difference() {
     for name in ONE_SESSION {
         let replay = Replay::of(recording(name)).replacing("127.0.0.1:18081", &web.address);
         let replay = match name {
-            "j_shell_driver" => replay.allowing([(0, hello_world as Check), (1, hello as Check)].map(
-                |(connection, check)| {
-                    Allowed::sometimes(CHUNKS, Deviation::Messages { stream: 5, check }).on(connection)
-                },
-            )),
+            "j_shell_driver" => replay.allowing(chunks()),
             _ => replay,
         };
         if let Err(differences) = replay.run(&exporter.address).await {
@@ -93,6 +89,13 @@ async fn recordings_of_a_local_session_replay_without_a_difference() {
 /// Why the shell driver's messages are compared together.
 const CHUNKS: &str =
     "a command's last output and its exit code come in one or in two messages, as its timing will have it";
+
+/// What may differ when methods of a shell driver are run.
+pub(crate) fn chunks() -> [Allowed; 2] {
+    [(0, hello_world as Check), (1, hello as Check)].map(|(connection, check)| {
+        Allowed::sometimes(CHUNKS, Deviation::Messages { stream: 5, check }).on(connection)
+    })
+}
 
 type Check = fn(&[Tree]) -> Result<(), String>;
 

@@ -31,6 +31,9 @@ const ONE_SOCKET: &str = "the exporter has no second socket whose name it could 
 const REFLECTION: &str = "reflection answers";
 const NO_MESSAGE: &str = "a request that is no message may be INTERNAL";
 const PACKED: &str = "a compressed dump is complete (R8)";
+const SHELL_WORDS: &str = "the shell driver says in its own words what it refuses";
+const ADDRESS_WORDS: &str = "a withheld address is refused in our words";
+const EARLY: &str = "the headers of a stream come when the method runs, not with its first item";
 const READY_AGAIN: &str = "after EndSession the exporter becomes ready again";
 
 /// What may differ when the recording is replayed against our exporter.
@@ -40,6 +43,16 @@ pub(crate) fn wanted(recording: &Recording) -> Vec<Allowed> {
             vec![Allowed::always(LOG_LINES, Deviation::LogLines)]
         }
         "tcp_shell" | "tcp_passphrase" => vec![Allowed::sometimes(LOG_LINES, Deviation::LogLines)],
+        "j_shell_driver" => crate::upstream::chunks().into(),
+        "j_usage_errors" => {
+            let text = Deviation::Text { seq: 39, contains: "enable_address" };
+            vec![Allowed::sometimes(ADDRESS_WORDS, text).on(3)]
+        }
+        "raw_streaming_errors" => vec![
+            Allowed::always(SHELL_WORDS, Deviation::Text { seq: 56, contains: "nosuch" }),
+            Allowed::always(SHELL_WORDS, Deviation::Text { seq: 62, contains: "PATH" }),
+        ],
+        "raw_streaming_cancel" => vec![Allowed::sometimes(EARLY, Deviation::Otherwise { stream: 5 })],
         "tcp_hooks" => vec![
             Allowed::sometimes(LOG_LINES, Deviation::LogLines),
             Allowed::always(ONE_SOCKET, Deviation::Omitted { seq: 38 }),

@@ -32,6 +32,7 @@ async fn python_clients_use_our_exporter() {
         ["serial", "jumpstarter_driver_pyserial.client.PySerialClient"],
         ["flasher", "jumpstarter_driver_opendal.client.FlasherClient"],
         ["mux_flasher", "jumpstarter_driver_opendal.client.StorageMuxFlasherClient"],
+        ["shell", "jumpstarter_driver_shell.client.ShellClient"],
         ["tcp", "jumpstarter_driver_network.client.NetworkClient"],
         ["tcp_refused", "jumpstarter_driver_network.client.NetworkClient"],
         ["errors", "jumpstarter.client.base.DriverClient"],

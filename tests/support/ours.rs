@@ -25,11 +25,12 @@ pub const DRIVERS: &[&[&dyn DriverFactory]] = &[
     jumpstarter_driver_composite::DRIVERS,
     jumpstarter_driver_network::DRIVERS,
     jumpstarter_driver_power::DRIVERS,
+    jumpstarter_driver_shell::DRIVERS,
     crate::drivers::DRIVERS,
 ];
 
 /// The recorded exporter's nodes whose drivers we do not have yet.
-pub const ABSENT: [&str; 2] = ["storage", "shell"];
+pub const ABSENT: [&str; 1] = ["storage"];
 
 /// A served exporter.
 pub struct Running {
@@ -175,6 +176,11 @@ impl Running {
     /// The served exporter and its own client.
     pub fn bench(&self) -> &Bench {
         &self.bench
+    }
+
+    /// The same, to be ended by the caller.
+    pub fn into_bench(self) -> Bench {
+        self.bench
     }
 
     /// Ends it; nothing may fail to close.

@@ -13,6 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("jumpstarter-codegen", &[]),
     ("jumpstarter-macros", &["jumpstarter-codegen"]),
     ("jumpstarter-core", &["jumpstarter-protocol"]),
+    ("jumpstarter-process", &["jumpstarter-core"]),
     ("jumpstarter-transport", &["jumpstarter-protocol", "jumpstarter-core"]),
     ("jumpstarter-session", &["jumpstarter-protocol", "jumpstarter-core", "jumpstarter-transport"]),
     ("jumpstarter-router", &["jumpstarter-protocol", "jumpstarter-core", "jumpstarter-transport"]),
@@ -27,7 +28,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// What every crate below `drivers/` may use of ours.
-const DRIVER: &[&str] = &["jumpstarter", "jumpstarter-interfaces"];
+const DRIVER: &[&str] = &["jumpstarter", "jumpstarter-interfaces", "jumpstarter-process"];
 
 /// Crates at the top, which assemble the others and which nothing that ships depends on.
 const TOP: &[&str] = &[

@@ -11,14 +11,14 @@ use prost_types::Value;
 
 use super::{
     args::{self, Typed},
-    console, network, render,
+    console, network, render, shell,
     transfer::Transfers,
     tree::{Action, Bytes, Item, Leaf},
 };
 use crate::{
     output,
     report::{Outcome, Stop},
-    words::{Found, Place},
+    words::{Found, Place, Word as _},
 };
 
 /// Carries out the command that was found.
@@ -36,6 +36,7 @@ pub(super) async fn run(found: &Found<'_, Item>, json: bool) -> Outcome {
             command_call(leaf, command, typed, json, place).await
         }
         Action::Bytes(method, what) => bytes(leaf, method, what, matches, place).await,
+        Action::Shell => shell::run(&leaf.device, found.word.name(), matches, place).await,
     };
     leaf.device.connection().close();
     outcome

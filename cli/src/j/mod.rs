@@ -8,12 +8,14 @@
 //! | `render` | values as people read them |
 //! | `transfer` | files as arguments, with progress |
 //! | `console`, `network` | commands around byte streams |
+//! | `shell` | the methods of shell drivers |
 
 mod args;
 mod call;
 mod console;
 mod network;
 mod render;
+mod shell;
 mod transfer;
 pub(crate) mod tree;
 
@@ -79,7 +81,16 @@ async fn work(program: &Program, request: Option<complete::Request>, words: Vec<
         Err(_) if completing => return Ok(0),
         Err(error) => return Err(Stop::of_session(error)),
     };
-    let root = tree::root(&device, &program.clients);
+    let typed = |name: &str| match &request {
+        Some(request) => request.mentions(name),
+        None => words.iter().any(|word| word == name),
+    };
+    let methods = match shell::Methods::ask(&device, typed).await {
+        Ok(methods) => methods,
+        Err(_) if completing => return Ok(0),
+        Err(error) => return Err(error.into()),
+    };
+    let root = tree::root(&device, &program.clients, &methods);
     if let Some(request) = request {
         return request.answer(&root);
     }

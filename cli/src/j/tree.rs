@@ -1,5 +1,7 @@
 //! From a report to a tree of commands.
 
+use std::ffi::OsString;
+
 use clap::{Arg, Command};
 use jumpstarter_client::Device;
 use jumpstarter_core::{
@@ -7,9 +9,12 @@ use jumpstarter_core::{
     describe::{Interface, Kind},
     dynamic,
 };
-use jumpstarter_interfaces::{network::NETWORK, serial::SERIAL};
+use jumpstarter_interfaces::{network::NETWORK, serial::SERIAL, shell::SHELL};
 
-use super::{args, console, network};
+use super::{
+    args, console, network,
+    shell::{self, Methods},
+};
 use crate::{
     logging,
     words::{self, Word},
@@ -34,6 +39,8 @@ enum What {
         items: Vec<Item>,
         /// Devices that have no commands here, and why.
         silent: Vec<(String, String)>,
+        /// It has commands that were not asked for.
+        unasked: bool,
     },
     Leaf(Box<Leaf>),
 }
@@ -55,6 +62,8 @@ pub(super) enum Action {
     Command(&'static jumpstarter_core::command::Command),
     /// Does something with a byte stream.
     Bytes(&'static str, Bytes),
+    /// Runs the method of a shell driver that has the command's name.
+    Shell,
 }
 
 /// What can be done with a byte stream.
@@ -75,8 +84,8 @@ pub(super) fn common_options() -> [Arg; 2] {
 }
 
 /// The tree of a session.
-pub(super) fn root(device: &Device, clients: &[ClientEntry]) -> Item {
-    let mut root = item(device, clients);
+pub(super) fn root(device: &Device, clients: &[ClientEntry], methods: &Methods) -> Item {
+    let mut root = item(device, clients, methods);
     root.root = true;
     if let What::Leaf(_) = root.what {
         // A driver at the root, which no exporter of ours reports, keeps its place below a group.
@@ -84,19 +93,19 @@ pub(super) fn root(device: &Device, clients: &[ClientEntry]) -> Item {
             name: String::new(),
             about: GROUP.to_owned(),
             root: true,
-            what: What::Group { items: vec![root], silent: Vec::new() },
+            what: What::Group { items: vec![root], silent: Vec::new(), unasked: false },
         };
     }
     root
 }
 
-fn item(device: &Device, clients: &[ClientEntry]) -> Item {
+fn item(device: &Device, clients: &[ClientEntry], methods: &Methods) -> Item {
     let mut items = Vec::new();
     let mut silent = Vec::new();
     for child in device.children() {
-        let child = item(&child, clients);
+        let child = item(&child, clients, methods);
         match &child.what {
-            What::Group { items: inner, silent: without } if inner.is_empty() => {
+            What::Group { items: inner, silent: without, unasked: false } if inner.is_empty() => {
                 let why = match without.as_slice() {
                     [(name, why)] if name.is_empty() => why.clone(),
                     _ => "it has no devices".to_owned(),
@@ -113,10 +122,16 @@ fn item(device: &Device, clients: &[ClientEntry]) -> Item {
             items.push(leaf);
         }
     };
+    let shell = entries.iter().any(|entry| is_shell(entry.interface));
+    if shell {
+        for method in methods.of(device).unwrap_or_default() {
+            add(shell_method(device, method));
+        }
+    }
     for (name, doc, action) in actions(&entries) {
         add(leaf(device, name, doc, action));
     }
-    if items.is_empty() && device.children().next().is_none() && !is_composite(device) {
+    if items.is_empty() && !shell && device.children().next().is_none() && !is_composite(device) {
         silent.push((String::new(), unknown(device)));
     }
     let built_in = || entries.first().map_or(GROUP, |entry| entry.interface.doc);
@@ -124,7 +139,7 @@ fn item(device: &Device, clients: &[ClientEntry]) -> Item {
         name: device.name().to_owned(),
         about: device.description().filter(|text| !text.is_empty()).unwrap_or_else(built_in).to_owned(),
         root: false,
-        what: What::Group { items, silent },
+        what: What::Group { items, silent, unasked: shell },
     }
 }
 
@@ -136,7 +151,8 @@ fn actions(entries: &[ClientEntry]) -> Vec<(&'static str, &'static str, Action)>
             actions.push((command.method.export, command.method.doc, Action::Command(command)));
         }
     }
-    for entry in entries {
+    // What a shell has instead of methods is said by its configuration.
+    for entry in entries.iter().filter(|entry| !is_shell(entry.interface)) {
         for (index, method) in entry.interface.methods.iter().enumerate() {
             if method.kind == Kind::Bytes {
                 let commands = byte_commands(entry.interface, method.export).into_iter();
@@ -162,6 +178,11 @@ pub(crate) fn commands(entries: &[ClientEntry]) -> Vec<(String, &'static str, Co
         }
     }
     commands
+}
+
+/// Whether the configuration of a device decides what its commands are.
+fn is_shell(interface: &Interface) -> bool {
+    interface.full_service() == SHELL.full_service()
 }
 
 fn is_composite(device: &Device) -> bool {
@@ -243,6 +264,7 @@ impl Action {
         let command = match self {
             Self::Method(interface, index) => args::of_method(command, &interface.methods[index]),
             Self::Command(added) => args::of_command(command, added),
+            Self::Shell => return shell::arguments(command),
             Self::Bytes(_, Bytes::Console) => command,
             Self::Bytes(_, Bytes::Pipe) => console::pipe_arguments(command),
             Self::Bytes(_, Bytes::Expect) => console::expect_arguments(command),
@@ -256,6 +278,14 @@ impl Action {
         let taken = command.get_arguments().any(|arg| arg.get_long() == Some("log-level"));
         if taken { command } else { command.arg(level) }
     }
+}
+
+/// A method of a shell driver, under the name that it has in the configuration.
+fn shell_method(device: &Device, method: &str) -> Item {
+    let described = device.methods_description().get(method).filter(|text| !text.is_empty());
+    let about = described.map_or_else(|| format!("Run the method {method}"), Clone::clone);
+    let leaf = Leaf { device: device.clone(), action: Action::Shell };
+    Item { name: method.to_owned(), about, root: false, what: What::Leaf(Box::new(leaf)) }
 }
 
 impl Item {
@@ -298,6 +328,13 @@ impl Word for Item {
         }
     }
 
+    fn arrange(&self, words: Vec<OsString>) -> Vec<OsString> {
+        match self.leaf() {
+            Some(Leaf { action: Action::Shell, .. }) => shell::arrange(words),
+            _ => words,
+        }
+    }
+
     fn alone(&self) -> u8 {
         if self.root { 0 } else { crate::report::USAGE }
     }
@@ -334,7 +371,7 @@ mod tests {
         let (local, device) =
             session("export: {power: {type: mock-power}, board: {type: simulated-board}}").await;
         // No clients at all: what is here, the exporter has described.
-        let root = root(&device, &[]);
+        let root = root(&device, &[], &Methods::default());
         assert_eq!(names(&root), ["power", "board"]);
         assert_eq!(names(word(&root, "power")), ["on", "off", "read", "rescue"]);
         assert_eq!(word(word(&root, "power"), "on").about(), "Switch the supply on.");
@@ -356,7 +393,7 @@ mod tests {
     async fn what_a_driver_announces_counts_and_not_what_its_class_could_do() {
         let tcp = "export: {echo: {type: echo-network}, tcp: {type: tcp-network, config: {host: localhost, port: 1}}}";
         let (local, device) = session(tcp).await;
-        let root = root(&device, crate::CLIENTS);
+        let root = root(&device, crate::CLIENTS, &Methods::default());
         assert_eq!(names(word(&root, "echo")), ["forward-tcp", "forward-unix"]);
         assert_eq!(names(word(&root, "tcp")), ["address", "forward-tcp", "forward-unix"]);
         assert!(local.stop().await.is_empty());
@@ -366,7 +403,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_device_without_commands_is_not_listed_and_says_why() {
         let (local, device) = session("export: {empty: {type: composite}, group: {children: {}}}").await;
-        let root = root(&device, crate::CLIENTS);
+        let root = root(&device, crate::CLIENTS, &Methods::default());
         assert!(names(&root).is_empty());
         assert_eq!(
             root.refused("empty").as_deref(),

@@ -27,6 +27,18 @@ pub trait Power {
     }
 }
 
+/// Switches off and on by itself: for supplies that can do it without the caller, who may hang on the same supply.
+#[interface(name = "power-cycle", version = 1, python = "jumpstarter_driver_ridesx.client.RideSXPowerClient")]
+pub trait PowerCycle {
+    /// Switch off, wait, switch on.
+    async fn cycle(
+        &self,
+        /// How long the supply stays off.
+        #[default = "2s"]
+        wait: Delay,
+    ) -> Result<()>;
+}
+
 /// One measurement.
 #[message]
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -89,6 +101,20 @@ impl PowerClient {
         let rounds =
             Rounds { client: self.clone(), left: (count > 0).then_some(count), interval, current: None };
         Ok(Stream::unfold(rounds, async |mut rounds| Ok(rounds.next().await?.map(|sample| (sample, rounds)))))
+    }
+}
+
+#[commands]
+impl PowerCycleClient {
+    /// Switch off, wait, switch on.
+    #[export(name = "cycle", replaces = "cycle")]
+    pub async fn cycle_there(
+        &self,
+        /// How long the supply stays off.
+        #[arg(short, long, default_value = "2")]
+        wait: Delay,
+    ) -> Result<()> {
+        self.cycle(wait).await
     }
 }
 

@@ -290,6 +290,12 @@ impl<C: ChildSet> Open<C> {
         &self.node.path
     }
 
+    /// Describes a command in help texts: for commands that the driver's configuration makes. What stands in
+    /// `methods_description` in the file under the same name is replaced.
+    pub fn describe_method(&mut self, name: impl Into<String>, text: impl Into<String>) {
+        self.node.methods_description.insert(name.into(), text.into());
+    }
+
     /// The driver's voice.
     pub fn logger(&mut self) -> Logger {
         let node = &self.node;

@@ -424,6 +424,7 @@ impl Live<'_> {
                 (Deviation::Ended { stream: id, code }, Seen::Trailers { code: live, .. }) => {
                     (*id == stream.id && code == live).then_some(())
                 }
+                (Deviation::Otherwise { stream: id }, _) => (*id == stream.id).then_some(()),
                 (Deviation::LogLines, Seen::Message(_)) => (stream.rpc() == "LogStream").then_some(()),
                 _ => None,
             };
