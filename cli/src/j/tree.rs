@@ -1,13 +1,13 @@
 //! From a report to a tree of commands.
 
 use clap::{Arg, Command};
-use jumpstarter_client::Device;
+use jumpstarter_client::{Device, adapters::dbus};
 use jumpstarter_core::{
     command::ClientEntry,
     describe::{Interface, Kind},
     dynamic,
 };
-use jumpstarter_interfaces::{network::NETWORK, serial::SERIAL};
+use jumpstarter_interfaces::{network::NETWORK, serial::SERIAL, vnc::VNC_SCREEN};
 
 use super::{args, console, network};
 use crate::{
@@ -64,7 +64,10 @@ pub(super) enum Bytes {
     Pipe,
     Expect,
     ForwardTcp,
+    ForwardUdp,
     ForwardUnix,
+    Bus,
+    Screen,
 }
 
 /// The options that every level has.
@@ -128,6 +131,15 @@ fn item(device: &Device, clients: &[ClientEntry]) -> Item {
                 add(leaf(device, method.export, method.doc, Action::Method(entry.interface, index)));
             }
         }
+    }
+    let has = |service: &Interface| {
+        entries.iter().any(|entry| entry.interface.full_service() == service.full_service())
+    };
+    if has(&NETWORK) && device.labels().contains_key(dbus::KIND) {
+        add(leaf(device, "run", network::BUS, Action::Bytes("connect", Bytes::Bus)));
+    }
+    if has(&VNC_SCREEN) {
+        add(leaf(device, "session", network::VNC, Action::Bytes("connect", Bytes::Screen)));
     }
     if items.is_empty() && device.children().next().is_none() && !is_composite(device) {
         silent.push((String::new(), unknown(device)));
@@ -200,6 +212,7 @@ fn byte_commands(interface: &Interface, method: &'static str) -> Vec<(&'static s
     } else if service == NETWORK.full_service() {
         vec![
             ("forward_tcp", network::TCP, Bytes::ForwardTcp),
+            ("forward_udp", network::UDP, Bytes::ForwardUdp),
             ("forward_unix", network::UNIX, Bytes::ForwardUnix),
         ]
     } else {
@@ -257,7 +270,10 @@ impl Word for Item {
                 Action::Bytes(_, Bytes::Pipe) => console::pipe_arguments(command),
                 Action::Bytes(_, Bytes::Expect) => console::expect_arguments(command),
                 Action::Bytes(_, Bytes::ForwardTcp) => network::tcp_arguments(command),
+                Action::Bytes(_, Bytes::ForwardUdp) => network::tcp_arguments(command),
                 Action::Bytes(_, Bytes::ForwardUnix) => network::unix_arguments(command),
+                Action::Bytes(_, Bytes::Bus) => network::bus_arguments(command),
+                Action::Bytes(_, Bytes::Screen) => network::vnc_arguments(command),
             },
         };
         let prints = matches!(&self.what, What::Leaf(leaf) if !matches!(leaf.action, Action::Bytes(..)));
@@ -327,8 +343,8 @@ mod tests {
         let tcp = "export: {echo: {type: echo-network}, tcp: {type: tcp-network, config: {host: localhost, port: 1}}}";
         let (local, device) = session(tcp).await;
         let root = root(&device, crate::CLIENTS);
-        assert_eq!(names(word(&root, "echo")), ["forward-tcp", "forward-unix"]);
-        assert_eq!(names(word(&root, "tcp")), ["address", "forward-tcp", "forward-unix"]);
+        assert_eq!(names(word(&root, "echo")), ["forward-tcp", "forward-udp", "forward-unix"]);
+        assert_eq!(names(word(&root, "tcp")), ["address", "forward-tcp", "forward-udp", "forward-unix"]);
         assert!(local.stop().await.is_empty());
     }
 

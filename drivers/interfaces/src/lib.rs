@@ -8,6 +8,7 @@
 //! | [`power`] | [`Power`]: supply on, off, measure |
 //! | [`serial`] | [`Serial`]: a console |
 //! | [`network`] | [`Network`], [`NetworkAddress`]: byte streams and messages to somewhere else |
+//! | [`vnc`] | [`VncScreen`]: a screen behind a connection |
 //! | [`storage`] | [`StorageMux`], [`StorageMuxFlasher`], [`Flasher`]: media and images |
 //! | [`gpio`] | [`DigitalOutput`], [`DigitalInput`]: single lines |
 
@@ -18,6 +19,7 @@ pub mod network;
 pub mod power;
 pub mod serial;
 pub mod storage;
+pub mod vnc;
 
 use jumpstarter::ClientEntry;
 
@@ -29,6 +31,7 @@ pub use storage::{
     Compression, Flasher, FlasherClient, StorageMux, StorageMuxClient, StorageMuxFlasher,
     StorageMuxFlasherClient,
 };
+pub use vnc::{VncScreen, VncScreenClient};
 
 /// All interfaces with the commands of their clients, for programs that build a command line.
 pub const CLIENTS: &[ClientEntry] = &[
@@ -36,6 +39,7 @@ pub const CLIENTS: &[ClientEntry] = &[
     ClientEntry::new(&serial::SERIAL),
     ClientEntry::new(&network::NETWORK),
     ClientEntry::new(&network::NETWORK_ADDRESS).with_commands(NetworkAddressClient::COMMANDS),
+    ClientEntry::new(&vnc::VNC_SCREEN),
     ClientEntry::new(&storage::STORAGE_MUX).with_commands(StorageMuxClient::COMMANDS),
     ClientEntry::new(&storage::STORAGE_MUX_FLASHER).with_commands(StorageMuxFlasherClient::COMMANDS),
     ClientEntry::new(&storage::FLASHER).with_commands(FlasherClient::COMMANDS),
