@@ -38,6 +38,7 @@ async fn each_source_of_datagrams_has_a_conversation_of_its_own() {
     let mut programs = vec![Program::Ours(programs::jmp())];
     programs.extend(python().map(Program::Upstream));
     for program in programs {
+        let ours = matches!(program, Program::Ours(_));
         let text = file(&[entry("udp", "UdpNetwork", &place(peer.address))]);
         let exporter = Exporter::local(&program, &text).await.expect("an exporter");
         let device = connect(&exporter.address).await;
@@ -52,7 +53,10 @@ async fn each_source_of_datagrams_has_a_conversation_of_its_own() {
         // Neither glued nor split.
         let large = vec![7; 9000];
         assert_eq!(ask(&one, &large).await, large);
-        assert_eq!(ask(&one, b"").await, b"");
+        if ours {
+            // Python sends no empty datagrams.
+            assert_eq!(ask(&one, b"").await, b"");
+        }
         drop((forward, device));
         exporter.stop().await.expect("an orderly end");
     }
@@ -91,7 +95,8 @@ async fn a_refused_datagram_is_told_with_its_source() {
     socket.send(b"anybody?").await.expect("sent");
     let failure = forward.failure().await.expect("a failure");
     assert_eq!(failure.peer, socket.local_addr().expect("an address").to_string());
-    assert_eq!(failure.error.message(), format!("{nobody} refuses datagrams: nothing listens there"));
+    let said = format!("{nobody} refuses datagrams: nothing listens there");
+    assert!(failure.error.message().ends_with(&said), "{failure}");
     drop((forward, device));
     exporter.stop().await;
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `methods` | every method of every driver, both ways, with the unmodified Python implementation |
 //! | `bus`, `screen` | programs of the system behind the drivers: a message bus, a VNC server in a page |
+//! | `secure` | WebSockets over TLS |
 //! | `forward` | local ports |
 //! | `faults` | what users see when the other side refuses, resets, stops or is slow |
 //! | `cycles` | what ten thousand connections leave behind |
@@ -16,6 +17,7 @@ mod forward;
 mod methods;
 mod peers;
 mod screen;
+mod secure;
 
 use jumpstarter_client::{Device, Endpoint, Options, Security};
 use jumpstarter_tests::replay::Address;

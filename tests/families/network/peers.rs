@@ -103,6 +103,24 @@ pub(super) async fn udp() -> Peer {
     Peer { address, _task: Running(task) }
 }
 
+/// What a WebSocket runs over.
+pub(super) trait Server: AsyncRead + AsyncWrite + Unpin {
+    /// Makes its end a reset.
+    fn cut(&self);
+}
+
+impl Server for TcpStream {
+    fn cut(&self) {
+        let _ = self.set_zero_linger();
+    }
+}
+
+impl Server for tokio_rustls::server::TlsStream<TcpStream> {
+    fn cut(&self) {
+        self.get_ref().0.cut();
+    }
+}
+
 /// A WebSocket server that answers each message with the same, apart from `close CODE`, `text` and `vanish`.
 pub(super) async fn websocket() -> Peer {
     tcp(|stream| async move {
@@ -113,7 +131,8 @@ pub(super) async fn websocket() -> Peer {
     .await
 }
 
-async fn converse(mut socket: WebSocketStream<TcpStream>) {
+/// The conversation of [`websocket`].
+pub(super) async fn converse<S: Server>(mut socket: WebSocketStream<S>) {
     while let Some(Ok(message)) = socket.next().await {
         let Message::Binary(data) = message else { continue };
         let text = String::from_utf8_lossy(&data).into_owned();
@@ -128,7 +147,7 @@ async fn converse(mut socket: WebSocketStream<TcpStream>) {
                 Message::Binary(data)
             }
             _ if text == "vanish" => {
-                let _ = socket.get_ref().set_zero_linger();
+                socket.get_ref().cut();
                 return;
             }
             _ if text == "leave" => return,

@@ -5,7 +5,6 @@ use std::{net::SocketAddr, path::Path, process::Stdio};
 use futures::{SinkExt, StreamExt};
 use jumpstarter_client::{Device, adapters::VncPage};
 use jumpstarter_tests::{
-    client::Client,
     counterparts::{SKIP, counterpart},
     exporter::{Exporter, Program},
     programs,
@@ -62,10 +61,12 @@ impl Server {
 }
 
 /// The beginning of a session (RFC 6143, 7.1 to 7.3.2), as the page's script does it.
-async fn shake_hands(bridge: SocketAddr) {
+async fn shake_hands(bridge: SocketAddr, protocol: Option<&'static str>) {
     let stream = TcpStream::connect(bridge).await.expect("a bridge");
     let mut request = format!("ws://{bridge}/websockify").into_client_request().expect("a request");
-    request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("binary"));
+    if let Some(protocol) = protocol {
+        request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(protocol));
+    }
     let (mut socket, _) = client_async(request, stream).await.expect("a WebSocket");
     let mut seen = Vec::new();
     let mut read = async |socket: &mut tokio_tungstenite::WebSocketStream<TcpStream>, size: usize| {
@@ -117,9 +118,9 @@ async fn a_page_shows_the_screen_behind_either_exporter() {
         let exporter = Exporter::local(&program, &server.file()).await.expect("an exporter");
         let device = connect(&exporter.address).await;
         let page = page(&device, None).await;
-        shake_hands(page.address()).await;
+        shake_hands(page.address(), Some("binary")).await;
         // A second one at the same time gets a connection of its own.
-        futures::join!(shake_hands(page.address()), shake_hands(page.address()));
+        futures::join!(shake_hands(page.address(), None), shake_hands(page.address(), None));
         drop((page, device));
         exporter.stop().await.expect("an orderly end");
     }
@@ -133,7 +134,6 @@ async fn both_programs_print_the_same_address() {
     let exporter = Exporter::local(&Program::Ours(jmp.clone()), &server.file()).await.expect("an exporter");
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("vnc.html"), "the page").expect("a page");
-    let _client = Client::new(&python, &exporter.host());
     for (ours, mut command) in [(true, Command::new(jmp.with_file_name("j"))), (false, python.process("j"))] {
         command.args(["screen", "session", "--no-browser"]);
         if ours {
@@ -156,7 +156,7 @@ async fn both_programs_print_the_same_address() {
         } else {
             assert_eq!(place, "https://novnc.com/noVNC/vnc.html");
         }
-        shake_hands(bridge).await;
+        shake_hands(bridge, None).await;
         child.kill().await.expect("stopped");
     }
     exporter.stop().await.expect("an orderly end");
