@@ -1,6 +1,11 @@
 //! Commands around connections: a local port or socket that leads to the device's network, a bus for a command, a screen.
 
-use std::{ffi::OsString, io, os::unix::process::ExitStatusExt as _, path::Path};
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    os::unix::process::ExitStatusExt as _,
+    path::Path,
+};
 
 use clap::{Arg, ArgMatches, Command, ValueHint};
 use jumpstarter_client::{
@@ -117,7 +122,7 @@ pub(super) async fn bus(device: &Device, matches: &ArgMatches) -> Outcome {
     })
 }
 
-fn not_started(program: &OsString, error: &io::Error) -> Stop {
+fn not_started(program: &OsStr, error: &io::Error) -> Stop {
     let name = program.to_string_lossy();
     match error.kind() {
         // As shells have it.

@@ -126,10 +126,15 @@ async fn a_command_uses_the_exporters_bus() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bus_whose_address_cannot_be_used_is_refused_at_the_start() {
     let text = file(&[entry("bus", "DbusNetwork", "kind: system")]);
-    let program = Program::Ours(programs::jmp());
-    let environment = [("DBUS_SYSTEM_BUS_ADDRESS", "unix:abstract=/tmp/bus")];
-    let Err(error) = Exporter::local_with(&program, &text, &environment).await else { panic!("it started") };
-    let said = error.to_string();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("exporter.yaml");
+    std::fs::write(&path, text).expect("a file");
+    let mut command = Command::new(programs::jmp());
+    command.args(["shell", "--exporter-config"]).arg(&path).args(["--", "true"]).env("NO_COLOR", "1");
+    command.env("DBUS_SYSTEM_BUS_ADDRESS", "unix:abstract=/tmp/bus");
+    let output = command.output().await.expect("jmp runs");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
     let wanted = "DBUS_SYSTEM_BUS_ADDRESS is \"unix:abstract=/tmp/bus\": an address that begins with `unix:` needs `path=…`";
     assert!(said.contains(wanted), "{said}");
 }

@@ -126,11 +126,12 @@ impl Server {
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
-                Some(ended) = self.conversations.join_next_with_id() => match ended {
-                    Ok((id, (peer, result))) => self.ended(id, peer, result),
-                    // It was sent away for another one.
-                    Err(_) => {}
-                },
+                Some(ended) = self.conversations.join_next_with_id() => {
+                    // Otherwise it was sent away for another one.
+                    if let Ok((id, (peer, result))) = ended {
+                        self.ended(id, peer, result);
+                    }
+                }
             }
         }
     }
