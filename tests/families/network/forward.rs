@@ -134,8 +134,9 @@ async fn a_target_that_refuses_is_a_reset_at_the_local_port() {
     let exporter = ours::start_text(&file(&[entry("tcp", "TcpNetwork", &place(nobody))])).await;
     let device = exporter.bench().device().find("tcp").expect("a network");
     let mut forward = TcpForward::local(&device).await.expect("a port");
-    let mut stream = TcpStream::connect(forward.address()).await.expect("a connection");
-    let error = stream.read(&mut [0; 1]).await.expect_err("a reset");
+    // It may come before `connect` has noticed that it had succeeded.
+    let reached = async { TcpStream::connect(forward.address()).await?.read(&mut [0; 1]).await };
+    let error = reached.await.expect_err("a reset");
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     let failure = forward.failure().await.expect("a failure").error;
     assert!(failure.message().ends_with("nothing listens there"), "{failure}");

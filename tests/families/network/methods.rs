@@ -109,10 +109,8 @@ async fn python_calls(client: &Client) {
         (class, caught, text)
     };
     let (class, _, text) = errors("unix").await;
-    assert_eq!(
-        (class.as_str(), text.as_str()),
-        ("DriverMethodNotImplemented", "method address not found on driver")
-    );
+    assert_eq!(class, "DriverMethodNotImplemented");
+    assert!(text.ends_with("method address not found on driver"), "{text}");
     let (class, caught, text) = errors("hidden").await;
     assert_eq!(
         (class.as_str(), &caught[..]),
