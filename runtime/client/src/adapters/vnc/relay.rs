@@ -32,9 +32,11 @@ pub(super) async fn relay(
                 Some(Ok(Message::Binary(data))) => to_device.send(data).await?,
                 Some(Ok(Message::Text(text))) => to_device.send(text.into()).await?,
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
-                Some(Ok(Message::Close(_))) | None => break,
                 // A tab that was closed says no good-bye; that is no failure of the device.
-                Some(Err(tungstenite::Error::Protocol(_) | tungstenite::Error::Io(_))) => break,
+                Some(
+                    Ok(Message::Close(_)) | Err(tungstenite::Error::Protocol(_) | tungstenite::Error::Io(_)),
+                )
+                | None => break,
                 Some(Err(error)) => return Err(Error::device(format!("the browser: {error}"))),
             }
         }
