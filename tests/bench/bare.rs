@@ -3,19 +3,20 @@
 
 use std::{
     convert::Infallible,
+    net::SocketAddr,
     path::{Path, PathBuf},
     pin::Pin,
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::{StreamExt as _, future::BoxFuture, stream::BoxStream};
 use hyper_util::rt::TokioIo;
 use jumpstarter_transport::server::{CONNECTION_WINDOW, FRAME, STREAM_WINDOW};
 use sha2::{Digest as _, Sha256};
 use tokio::{
-    io::AsyncWriteExt as _,
-    net::{UnixListener, UnixStream},
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpStream, UnixListener, UnixStream},
     sync::mpsc,
 };
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
@@ -160,6 +161,43 @@ impl StreamingService<Piece> for Store {
     }
 }
 
+/// Connects to a TCP port and copies both ways.
+struct Forward;
+
+/// Where that port is.
+const TARGET: &str = "x-target";
+
+impl StreamingService<Piece> for Forward {
+    type Response = Piece;
+    type ResponseStream = Answers<Piece>;
+    type Future = Answer<Self::ResponseStream>;
+
+    fn call(&mut self, request: Request<Streaming<Piece>>) -> Self::Future {
+        Box::pin(async move {
+            let target = request.metadata().get(TARGET).and_then(|target| target.to_str().ok());
+            let target = target.ok_or_else(|| Status::invalid_argument("no target"))?.to_owned();
+            let mut input = request.into_inner();
+            let stream = TcpStream::connect(target).await?;
+            stream.set_nodelay(true)?;
+            let (reader, mut writer) = stream.into_split();
+            tokio::spawn(async move {
+                while let Some(piece) = input.message().await? {
+                    writer.write_all(&piece.payload).await?;
+                }
+                Ok::<_, Status>(writer.shutdown().await?)
+            });
+            let pieces =
+                futures::stream::try_unfold((reader, BytesMut::new()), async |(mut reader, mut buffer)| {
+                    buffer.reserve(64 << 10);
+                    let count = reader.read_buf(&mut buffer).await?;
+                    let payload = buffer.split().freeze();
+                    Ok::<_, Status>((count > 0).then_some((Piece { payload }, (reader, buffer))))
+                });
+            Ok(Response::new(pieces.boxed()))
+        })
+    }
+}
+
 #[derive(Clone)]
 struct Bare {
     storage: PathBuf,
@@ -187,6 +225,7 @@ impl Service<http::Request<Body>> for Bare {
                 SOURCE => Grpc::new(ProstCodec::default()).streaming(Source, request).await,
                 SINK => Grpc::new(ProstCodec::default()).streaming(Sink, request).await,
                 STORE => Grpc::new(ProstCodec::default()).streaming(Store(storage), request).await,
+                FORWARD => Grpc::new(ProstCodec::default()).streaming(Forward, request).await,
                 _ => Status::unimplemented("").into_http(),
             })
         })
@@ -198,6 +237,7 @@ const SAMPLES: &str = "/bench.bare.v1.Probe/Samples";
 const SOURCE: &str = "/bench.bare.v1.Probe/Source";
 const SINK: &str = "/bench.bare.v1.Probe/Sink";
 const STORE: &str = "/bench.bare.v1.Probe/Store";
+const FORWARD: &str = "/bench.bare.v1.Probe/Forward";
 
 /// Serves on a socket of its own until standard input ends.
 pub(crate) async fn serve() -> Outcome<()> {
@@ -258,6 +298,20 @@ impl Client {
         let path = PathAndQuery::from_static(SOURCE);
         let pieces = ReceiverStream::new(pieces);
         let answer = self.0.streaming(Request::new(pieces), path, ProstCodec::default()).await?;
+        Ok((sender, answer.into_inner()))
+    }
+
+    /// A stream that leads to a TCP port.
+    pub(crate) async fn forward(
+        &mut self,
+        target: SocketAddr,
+    ) -> Outcome<(mpsc::Sender<Piece>, Streaming<Piece>)> {
+        self.0.ready().await?;
+        let (sender, pieces) = mpsc::channel(32);
+        let mut request = Request::new(ReceiverStream::new(pieces));
+        request.metadata_mut().insert(TARGET, target.to_string().parse()?);
+        let path = PathAndQuery::from_static(FORWARD);
+        let answer = self.0.streaming(request, path, ProstCodec::default()).await?;
         Ok((sender, answer.into_inner()))
     }
 

@@ -16,6 +16,7 @@
 //! | `dispatch` | a call within one process |
 //! | `calls` | unary calls one after the other and many at once, streaming calls |
 //! | `streams` | byte streams, and the memory of idle ones |
+//! | `forward` | a local port that leads to a device |
 //! | `upload` | an image on its way to storage, with its digest |
 //! | `programs` | start-up of programs and exporters |
 //! | `idle` | what an exporter costs that does nothing |
@@ -29,6 +30,7 @@
 mod bare;
 mod calls;
 mod dispatch;
+mod forward;
 mod idle;
 mod ours;
 mod process;
@@ -62,12 +64,12 @@ impl Effort {
 
 /// Every figure in the order of the table.
 const FIGURES: &[&str] = &[
-    "dispatch", "unary", "callers", "stream", "bytes", "memory", "upload", "help", "j", "shell", "start",
-    "idle",
+    "dispatch", "unary", "callers", "stream", "bytes", "memory", "forward", "upload", "help", "j", "shell",
+    "start", "idle",
 ];
 
 /// Figures that need the programs.
-const OF_PROGRAMS: &[&str] = &["help", "j", "shell", "start", "idle"];
+const OF_PROGRAMS: &[&str] = &["forward", "help", "j", "shell", "start", "idle"];
 
 fn main() -> ExitCode {
     match run() {
@@ -139,6 +141,7 @@ async fn take(figures: &[&str], effort: Effort) -> Outcome<Vec<Row>> {
             "stream" => calls::stream(effort).await,
             "bytes" => streams::throughput(effort).await,
             "memory" => streams::memory(effort).await,
+            "forward" => forward::take(effort, &programs).await,
             "upload" => upload::take(effort, programs.upstream.as_ref()).await,
             "help" => programs.help(effort).await,
             "j" => programs.j(effort).await,

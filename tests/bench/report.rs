@@ -46,6 +46,12 @@ impl Row {
         self
     }
 
+    /// The same quantity once more, for a second goal.
+    pub(crate) fn again(&self, goal: Goal) -> Self {
+        let what = "the same, for its other goal";
+        Self { ours: self.ours, ..Self::new(self.figure, what, self.unit, goal) }
+    }
+
     fn to_upstream(&self) -> Option<f64> {
         Some(self.ours? / self.upstream.filter(|value| *value != 0.0)?)
     }

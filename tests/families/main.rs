@@ -6,6 +6,7 @@
 //! shows what the user reads; and opens and closes often enough to see what is left behind.
 
 mod composite;
+mod network;
 mod power;
 mod shell;
 mod steady;

@@ -118,10 +118,20 @@ impl Exporter {
     /// A local session of the exporter with this configuration (YAML text), on a unix socket: what `jmp shell` gives to
     /// its commands.
     pub async fn local(program: &Program, config: &str) -> io::Result<Self> {
+        Self::local_with(program, config, &[]).await
+    }
+
+    /// The same with further variables in its environment.
+    pub async fn local_with(
+        program: &Program,
+        config: &str,
+        environment: &[(&str, &str)],
+    ) -> io::Result<Self> {
         let prepared = prepare(config)?;
         let mut command = program.process("jmp");
         command.args(["shell", "--exporter-config"]).arg(&prepared.config);
         command.args(["--", "sh", "-c", "echo \"listening: $JUMPSTARTER_HOST\"; exec cat >/dev/null"]);
+        command.envs(environment.iter().copied());
         Self::announced(command, prepared).await
     }
 

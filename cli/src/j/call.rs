@@ -164,6 +164,9 @@ async fn bytes(leaf: &Leaf, method: &str, what: Bytes, matches: &ArgMatches, pla
         Bytes::Pipe => console::pipe(&leaf.device, method, matches, place).await,
         Bytes::Expect => console::expect(&leaf.device, method, matches, place).await,
         Bytes::ForwardTcp => network::tcp(&leaf.device, method, matches, place).await,
+        Bytes::ForwardUdp => network::udp(&leaf.device, method, matches, place).await,
         Bytes::ForwardUnix => network::unix(&leaf.device, method, matches).await,
+        Bytes::Bus => network::bus(&leaf.device, matches).await,
+        Bytes::Screen => network::vnc(&leaf.device, matches).await,
     }
 }

@@ -3,13 +3,13 @@
 use std::ffi::OsString;
 
 use clap::{Arg, Command};
-use jumpstarter_client::Device;
+use jumpstarter_client::{Device, adapters::dbus};
 use jumpstarter_core::{
     command::ClientEntry,
     describe::{Interface, Kind},
     dynamic,
 };
-use jumpstarter_interfaces::{network::NETWORK, serial::SERIAL, shell::SHELL};
+use jumpstarter_interfaces::{network::NETWORK, serial::SERIAL, shell::SHELL, vnc::VNC_SCREEN};
 
 use super::{
     args, console, network,
@@ -73,7 +73,10 @@ pub(super) enum Bytes {
     Pipe,
     Expect,
     ForwardTcp,
+    ForwardUdp,
     ForwardUnix,
+    Bus,
+    Screen,
 }
 
 /// The options that every level has.
@@ -130,6 +133,15 @@ fn item(device: &Device, clients: &[ClientEntry], methods: &Methods) -> Item {
     }
     for (name, doc, action) in actions(&entries) {
         add(leaf(device, name, doc, action));
+    }
+    let has = |service: &Interface| {
+        entries.iter().any(|entry| entry.interface.full_service() == service.full_service())
+    };
+    if has(&NETWORK) && device.labels().contains_key(dbus::KIND) {
+        add(leaf(device, "run", network::BUS, Action::Bytes("connect", Bytes::Bus)));
+    }
+    if has(&VNC_SCREEN) {
+        add(leaf(device, "session", network::VNC, Action::Bytes("connect", Bytes::Screen)));
     }
     if items.is_empty() && !shell && device.children().next().is_none() && !is_composite(device) {
         silent.push((String::new(), unknown(device)));
@@ -244,6 +256,7 @@ fn byte_commands(interface: &Interface, method: &'static str) -> Vec<(&'static s
     } else if service == NETWORK.full_service() {
         vec![
             ("forward_tcp", network::TCP, Bytes::ForwardTcp),
+            ("forward_udp", network::UDP, Bytes::ForwardUdp),
             ("forward_unix", network::UNIX, Bytes::ForwardUnix),
         ]
     } else {
@@ -269,7 +282,10 @@ impl Action {
             Self::Bytes(_, Bytes::Pipe) => console::pipe_arguments(command),
             Self::Bytes(_, Bytes::Expect) => console::expect_arguments(command),
             Self::Bytes(_, Bytes::ForwardTcp) => network::tcp_arguments(command),
+            Self::Bytes(_, Bytes::ForwardUdp) => network::tcp_arguments(command),
             Self::Bytes(_, Bytes::ForwardUnix) => network::unix_arguments(command),
+            Self::Bytes(_, Bytes::Bus) => network::bus_arguments(command),
+            Self::Bytes(_, Bytes::Screen) => network::vnc_arguments(command),
         };
         let prints = !matches!(self, Self::Bytes(..));
         let taken = command.get_arguments().any(|arg| arg.get_long() == Some("output"));
@@ -394,8 +410,8 @@ mod tests {
         let tcp = "export: {echo: {type: echo-network}, tcp: {type: tcp-network, config: {host: localhost, port: 1}}}";
         let (local, device) = session(tcp).await;
         let root = root(&device, crate::CLIENTS, &Methods::default());
-        assert_eq!(names(word(&root, "echo")), ["forward-tcp", "forward-unix"]);
-        assert_eq!(names(word(&root, "tcp")), ["address", "forward-tcp", "forward-unix"]);
+        assert_eq!(names(word(&root, "echo")), ["forward-tcp", "forward-udp", "forward-unix"]);
+        assert_eq!(names(word(&root, "tcp")), ["address", "forward-tcp", "forward-udp", "forward-unix"]);
         assert!(local.stop().await.is_empty());
     }
 

@@ -8,6 +8,7 @@
 //! | [`power`] | [`Power`]: supply on, off, measure; [`PowerCycle`]: supplies that can do both in one go |
 //! | [`serial`] | [`Serial`]: a console |
 //! | [`network`] | [`Network`], [`NetworkAddress`]: byte streams and messages to somewhere else |
+//! | [`vnc`] | [`VncScreen`]: a screen behind a connection |
 //! | [`storage`] | [`StorageMux`], [`StorageMuxFlasher`], [`Flasher`]: media and images |
 //! | [`machine`] | [`Machine`]: what runs on a board |
 //! | [`shell`] | [`Shell`]: commands of the exporter's host |
@@ -22,6 +23,7 @@ pub mod power;
 pub mod serial;
 pub mod shell;
 pub mod storage;
+pub mod vnc;
 
 use jumpstarter::ClientEntry;
 
@@ -35,6 +37,7 @@ pub use storage::{
     Compression, Flasher, FlasherClient, StorageMux, StorageMuxClient, StorageMuxFlasher,
     StorageMuxFlasherClient,
 };
+pub use vnc::{VncScreen, VncScreenClient};
 
 /// All interfaces with the commands of their clients, for programs that build a command line.
 pub const CLIENTS: &[ClientEntry] = &[
@@ -43,6 +46,7 @@ pub const CLIENTS: &[ClientEntry] = &[
     ClientEntry::new(&serial::SERIAL),
     ClientEntry::new(&network::NETWORK),
     ClientEntry::new(&network::NETWORK_ADDRESS).with_commands(NetworkAddressClient::COMMANDS),
+    ClientEntry::new(&vnc::VNC_SCREEN),
     ClientEntry::new(&storage::STORAGE_MUX).with_commands(StorageMuxClient::COMMANDS),
     ClientEntry::new(&storage::STORAGE_MUX_FLASHER).with_commands(StorageMuxFlasherClient::COMMANDS),
     ClientEntry::new(&storage::FLASHER).with_commands(FlasherClient::COMMANDS),

@@ -5,7 +5,8 @@ use jumpstarter::{Io, Result, commands, interface};
 /// A connection that can be opened as often as wanted.
 #[interface(name = "network", version = 1, python = "jumpstarter_driver_network.client.NetworkClient")]
 pub trait Network {
-    /// Connect until either side ends.
+    /// Connect until either side ends. What is sent in one piece arrives in one piece where the connection knows messages.
+    #[export(framing = "messages")]
     async fn connect(&self) -> Result<Io>;
 }
 

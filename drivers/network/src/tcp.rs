@@ -1,8 +1,9 @@
 //! A TCP port that the exporter can reach.
 
-use jumpstarter::{Context as _, Error, Io, Result, config, driver};
+use jumpstarter::{Io, Result, config, driver};
 use jumpstarter_interfaces::{Network, NetworkAddress};
-use tokio::net::{TcpStream, lookup_host};
+
+use crate::place::{Place, Wire, hidden};
 
 /// Where to connect to.
 #[config]
@@ -20,6 +21,8 @@ pub struct TcpNetworkConfig {
 }
 
 /// A TCP connection for each caller.
+///
+/// Half close goes both ways. A caller that is cut off is a reset for the peer, not an end.
 #[driver(
     type = "tcp-network",
     provides(Network, NetworkAddress),
@@ -29,43 +32,29 @@ pub struct TcpNetworkConfig {
 )]
 #[derive(Debug)]
 pub struct TcpNetwork {
-    config: TcpNetworkConfig,
+    place: Place,
+    enable_address: bool,
 }
 
 impl TcpNetwork {
     /// Connects to this place.
     pub fn new(config: TcpNetworkConfig) -> Self {
-        Self { config }
-    }
-
-    fn place(&self) -> (&str, u16) {
-        (self.config.host.as_str(), self.config.port)
+        let TcpNetworkConfig { host, port, enable_address } = config;
+        Self { place: Place { host, port }, enable_address }
     }
 }
 
 impl Network for TcpNetwork {
     async fn connect(&self) -> Result<Io> {
-        let (host, port) = self.place();
-        let stream =
-            TcpStream::connect((host, port)).await.context(format_args!("connecting to {host}:{port}"))?;
-        stream.set_nodelay(true)?;
-        Ok(Io::new(stream))
+        Ok(Io::new(Wire::new(self.place.connect().await?, &self.place)))
     }
 }
 
 impl NetworkAddress for TcpNetwork {
     async fn address(&self) -> Result<String> {
-        if !self.config.enable_address {
-            return Err(Error::invalid_argument(
-                "this exporter does not tell its address (`enable_address` is false)",
-            ));
+        if !self.enable_address {
+            return Err(hidden());
         }
-        let (host, port) = self.place();
-        // A name that does not resolve here may resolve for the caller: it is passed on as it is.
-        let resolved = lookup_host((host, port)).await.ok().and_then(|mut addresses| addresses.next());
-        Ok(match resolved {
-            Some(address) => format!("tcp://{address}"),
-            None => format!("tcp://{host}:{port}"),
-        })
+        Ok(format!("tcp://{}", self.place.address().await))
     }
 }

@@ -296,6 +296,11 @@ impl<C: ChildSet> Open<C> {
         self.node.methods_description.insert(name.into(), text.into());
     }
 
+    /// Puts a label into the report that depends on the configuration. Those that never change stand in `#[driver(labels(…))]`.
+    pub fn label(&mut self, key: impl Into<String>, value: impl Into<String>) {
+        self.node.labels.insert(key.into(), value.into());
+    }
+
     /// The driver's voice.
     pub fn logger(&mut self) -> Logger {
         let node = &self.node;

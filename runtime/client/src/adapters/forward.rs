@@ -21,7 +21,7 @@ use crate::Device;
 pub(crate) const CONNECTIONS: usize = 256;
 
 /// How many failures wait to be asked for; older ones count more, because they tend to be the cause.
-const FAILURES: usize = 16;
+pub(crate) const FAILURES: usize = 16;
 
 /// Most bytes that are read from a local connection at once.
 const BUFFER: usize = 64 * 1024;
@@ -30,7 +30,7 @@ const BUFFER: usize = 64 * 1024;
 const IDLE_BUFFER: usize = 4 * 1024;
 
 /// Pause after `accept` failed for lack of something, for example file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// A connection that could not be served to its end.
 #[derive(Clone, Debug)]
