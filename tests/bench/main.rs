@@ -17,6 +17,7 @@
 //! | `calls` | unary calls one after the other and many at once, streaming calls |
 //! | `streams` | byte streams, and the memory of idle ones |
 //! | `upload` | an image on its way to storage, with its digest |
+//! | `storage` | a large image to a directory and back, and the memory for it |
 //! | `programs` | start-up of programs and exporters |
 //! | `idle` | what an exporter costs that does nothing |
 //! | `ours`, `bare` | the two servers and how to call them |
@@ -34,6 +35,7 @@ mod ours;
 mod process;
 mod programs;
 mod report;
+mod storage;
 mod streams;
 mod upload;
 
@@ -62,12 +64,12 @@ impl Effort {
 
 /// Every figure in the order of the table.
 const FIGURES: &[&str] = &[
-    "dispatch", "unary", "callers", "stream", "bytes", "memory", "upload", "help", "j", "shell", "start",
-    "idle",
+    "dispatch", "unary", "callers", "stream", "bytes", "memory", "upload", "storage", "help", "j", "shell",
+    "start", "idle",
 ];
 
 /// Figures that need the programs.
-const OF_PROGRAMS: &[&str] = &["help", "j", "shell", "start", "idle"];
+const OF_PROGRAMS: &[&str] = &["storage", "help", "j", "shell", "start", "idle"];
 
 fn main() -> ExitCode {
     match run() {
@@ -140,6 +142,7 @@ async fn take(figures: &[&str], effort: Effort) -> Outcome<Vec<Row>> {
             "bytes" => streams::throughput(effort).await,
             "memory" => streams::memory(effort).await,
             "upload" => upload::take(effort, programs.upstream.as_ref()).await,
+            "storage" => storage::take(effort, &programs).await,
             "help" => programs.help(effort).await,
             "j" => programs.j(effort).await,
             "shell" => programs.shell(effort).await,

@@ -3,20 +3,12 @@
 //! | Module | Stands for |
 //! |---|---|
 //! | [`errors`] | the driver made for the recordings, `compatibility/errors_driver.json`: every way to fail |
-//! | [`images`] | the mocks of the storage drivers: a flasher, a storage mux, and one that flashes |
 //! | [`serial`] | a serial port on a `loop://` address |
 
 pub mod errors;
-pub mod images;
 pub mod serial;
 
 use jumpstarter::DriverFactory;
 
 /// All of them.
-pub const DRIVERS: &[&dyn DriverFactory] = &[
-    errors::ErrorsDriver::DRIVER,
-    images::MockFlasher::DRIVER,
-    images::MockStorageMux::DRIVER,
-    images::MockStorageMuxFlasher::DRIVER,
-    serial::LoopSerial::DRIVER,
-];
+pub const DRIVERS: &[&dyn DriverFactory] = &[errors::ErrorsDriver::DRIVER, serial::LoopSerial::DRIVER];

@@ -25,11 +25,12 @@ pub const DRIVERS: &[&[&dyn DriverFactory]] = &[
     jumpstarter_driver_composite::DRIVERS,
     jumpstarter_driver_network::DRIVERS,
     jumpstarter_driver_power::DRIVERS,
+    jumpstarter_driver_storage::DRIVERS,
     crate::drivers::DRIVERS,
 ];
 
 /// The recorded exporter's nodes whose drivers we do not have yet.
-pub const ABSENT: [&str; 2] = ["storage", "shell"];
+pub const ABSENT: [&str; 1] = ["shell"];
 
 /// A served exporter.
 pub struct Running {

@@ -12,6 +12,7 @@
 mod args;
 mod call;
 mod console;
+mod flash;
 mod network;
 mod render;
 mod transfer;

@@ -7,9 +7,13 @@ use jumpstarter_core::{
     describe::{Interface, Kind},
     dynamic,
 };
-use jumpstarter_interfaces::{network::NETWORK, serial::SERIAL};
+use jumpstarter_interfaces::{
+    network::NETWORK,
+    serial::SERIAL,
+    storage::{FLASHER, STORAGE_MUX_FLASHER},
+};
 
-use super::{args, console, network};
+use super::{args, console, flash, network};
 use crate::{
     logging,
     words::{self, Word},
@@ -55,6 +59,8 @@ pub(super) enum Action {
     Command(&'static jumpstarter_core::command::Command),
     /// Does something with a byte stream.
     Bytes(&'static str, Bytes),
+    /// Writes images.
+    Flash(flash::Kind),
 }
 
 /// What can be done with a byte stream.
@@ -115,7 +121,8 @@ fn item(device: &Device, clients: &[ClientEntry]) -> Item {
     };
     for entry in &entries {
         for command in entry.commands {
-            add(leaf(device, command.method.export, command.method.doc, Action::Command(command)));
+            let action = flashing(entry.interface, command).map_or(Action::Command(command), Action::Flash);
+            add(leaf(device, command.method.export, command.method.doc, action));
         }
     }
     for entry in &entries {
@@ -189,6 +196,16 @@ fn described(device: &Device, service: &str) -> Option<&'static Interface> {
     None
 }
 
+/// Whether a command takes several images, which no description of a method can say.
+fn flashing(interface: &Interface, command: &jumpstarter_core::command::Command) -> Option<flash::Kind> {
+    let service = interface.full_service();
+    match command.method.export {
+        "flash" if service == FLASHER.full_service() => Some(flash::Kind::Flasher),
+        "flash" if service == STORAGE_MUX_FLASHER.full_service() => Some(flash::Kind::Medium),
+        _ => None,
+    }
+}
+
 fn byte_commands(interface: &Interface, method: &'static str) -> Vec<(&'static str, &'static str, Bytes)> {
     let service = interface.full_service();
     if service == SERIAL.full_service() {
@@ -253,6 +270,7 @@ impl Word for Item {
             What::Leaf(leaf) => match leaf.action {
                 Action::Method(interface, index) => args::of_method(command, &interface.methods[index]),
                 Action::Command(added) => args::of_command(command, added),
+                Action::Flash(_) => flash::arguments(command),
                 Action::Bytes(_, Bytes::Console) => command,
                 Action::Bytes(_, Bytes::Pipe) => console::pipe_arguments(command),
                 Action::Bytes(_, Bytes::Expect) => console::expect_arguments(command),
@@ -260,7 +278,7 @@ impl Word for Item {
                 Action::Bytes(_, Bytes::ForwardUnix) => network::unix_arguments(command),
             },
         };
-        let prints = matches!(&self.what, What::Leaf(leaf) if !matches!(leaf.action, Action::Bytes(..)));
+        let prints = matches!(&self.what, What::Leaf(leaf) if !matches!(leaf.action, Action::Bytes(..) | Action::Flash(_)));
         let taken = command.get_arguments().any(|arg| arg.get_long() == Some("output"));
         let [format, level] = common_options();
         let command = if prints && !taken { command.arg(format) } else { command };

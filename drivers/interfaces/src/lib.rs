@@ -9,12 +9,14 @@
 //! | [`serial`] | [`Serial`]: a console |
 //! | [`network`] | [`Network`], [`NetworkAddress`]: byte streams and messages to somewhere else |
 //! | [`storage`] | [`StorageMux`], [`StorageMuxFlasher`], [`Flasher`]: media and images |
+//! | [`opendal`] | [`Storage`]: files in a directory, in memory, in a bucket |
 //! | [`gpio`] | [`DigitalOutput`], [`DigitalInput`]: single lines |
 
 #![forbid(unsafe_code)]
 
 pub mod gpio;
 pub mod network;
+pub mod opendal;
 pub mod power;
 pub mod serial;
 pub mod storage;
@@ -23,6 +25,7 @@ use jumpstarter::ClientEntry;
 
 pub use gpio::{DigitalInput, DigitalInputClient, DigitalOutput, DigitalOutputClient, Edge};
 pub use network::{Network, NetworkAddress, NetworkAddressClient, NetworkClient};
+pub use opendal::{Storage, StorageClient};
 pub use power::{Power, PowerClient, PowerReading};
 pub use serial::{Serial, SerialClient};
 pub use storage::{
@@ -39,6 +42,7 @@ pub const CLIENTS: &[ClientEntry] = &[
     ClientEntry::new(&storage::STORAGE_MUX).with_commands(StorageMuxClient::COMMANDS),
     ClientEntry::new(&storage::STORAGE_MUX_FLASHER).with_commands(StorageMuxFlasherClient::COMMANDS),
     ClientEntry::new(&storage::FLASHER).with_commands(FlasherClient::COMMANDS),
+    ClientEntry::new(&opendal::STORAGE).with_commands(StorageClient::COMMANDS),
     ClientEntry::new(&gpio::DIGITAL_OUTPUT).with_commands(DigitalOutputClient::COMMANDS),
     ClientEntry::new(&gpio::DIGITAL_INPUT).with_commands(DigitalInputClient::COMMANDS),
 ];
