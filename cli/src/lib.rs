@@ -63,7 +63,8 @@ use crate::report::Outcome;
     feature = "composite",
     feature = "network",
     feature = "power",
-    feature = "shell"
+    feature = "shell",
+    feature = "storage"
 ))]
 const FAMILIES: &[&[&dyn DriverFactory]] = &[
     #[cfg(feature = "board")]
@@ -76,6 +77,8 @@ const FAMILIES: &[&[&dyn DriverFactory]] = &[
     jumpstarter_driver_power::DRIVERS,
     #[cfg(feature = "shell")]
     jumpstarter_driver_shell::DRIVERS,
+    #[cfg(feature = "storage")]
+    jumpstarter_driver_storage::DRIVERS,
 ];
 
 /// Every driver of this project that was chosen by features.
@@ -89,7 +92,8 @@ pub const CLIENTS: &[ClientEntry] = jumpstarter_interfaces::CLIENTS;
     feature = "composite",
     feature = "network",
     feature = "power",
-    feature = "shell"
+    feature = "shell",
+    feature = "storage"
 ))]
 mod joined {
     use super::{DriverFactory, FAMILIES};
@@ -124,7 +128,8 @@ mod joined {
     feature = "composite",
     feature = "network",
     feature = "power",
-    feature = "shell"
+    feature = "shell",
+    feature = "storage"
 )))]
 mod joined {
     pub(super) const ALL: &[&dyn super::DriverFactory] = &[];

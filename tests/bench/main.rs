@@ -18,6 +18,7 @@
 //! | `streams` | byte streams, and the memory of idle ones |
 //! | `forward` | a local port that leads to a device |
 //! | `upload` | an image on its way to storage, with its digest |
+//! | `storage` | a large image to a directory and back, and the memory for it |
 //! | `programs` | start-up of programs and exporters |
 //! | `idle` | what an exporter costs that does nothing |
 //! | `ours`, `bare` | the two servers and how to call them |
@@ -36,6 +37,7 @@ mod ours;
 mod process;
 mod programs;
 mod report;
+mod storage;
 mod streams;
 mod upload;
 
@@ -64,12 +66,12 @@ impl Effort {
 
 /// Every figure in the order of the table.
 const FIGURES: &[&str] = &[
-    "dispatch", "unary", "callers", "stream", "bytes", "memory", "forward", "upload", "help", "j", "shell",
+    "dispatch", "unary", "callers", "stream", "bytes", "memory", "forward", "upload", "storage", "help", "j", "shell",
     "start", "idle",
 ];
 
 /// Figures that need the programs.
-const OF_PROGRAMS: &[&str] = &["forward", "help", "j", "shell", "start", "idle"];
+const OF_PROGRAMS: &[&str] = &["forward", "storage", "help", "j", "shell", "start", "idle"];
 
 fn main() -> ExitCode {
     match run() {
@@ -143,6 +145,7 @@ async fn take(figures: &[&str], effort: Effort) -> Outcome<Vec<Row>> {
             "memory" => streams::memory(effort).await,
             "forward" => forward::take(effort, &programs).await,
             "upload" => upload::take(effort, programs.upstream.as_ref()).await,
+            "storage" => storage::take(effort, &programs).await,
             "help" => programs.help(effort).await,
             "j" => programs.j(effort).await,
             "shell" => programs.shell(effort).await,

@@ -147,7 +147,7 @@ answer(alone, time.perf_counter() - begun)
 ";
 
 /// Bytes that no layer can shorten; the digest of them.
-fn write_image(path: &Path, size: usize) -> Outcome<Vec<u8>> {
+pub(crate) fn write_image(path: &Path, size: usize) -> Outcome<Vec<u8>> {
     let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
     let mut hasher = Sha256::new();
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;

@@ -8,7 +8,8 @@ use jumpstarter_client::adapters::{Expect, TcpForward};
 use jumpstarter_client::{Device, Endpoint, Options};
 use jumpstarter_interfaces::{
     Compression, FlasherClient, NetworkClient, PowerClient, PowerReading, SerialClient, ShellClient,
-    ShellResult,
+    ShellResult, StorageClient,
+    opendal::{HashAlgo, OpenMode},
 };
 use jumpstarter_tests::scripted::scripted;
 use prost_types::{Value, value::Kind};
@@ -16,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Recordings whose client ours can stand in for, and the test that does it.
-pub(crate) const CLIENT: [(&str, &str); 16] = [
+pub(crate) const CLIENT: [(&str, &str); 20] = [
     ("j_power_on", "our_client_switches_and_measures"),
     ("j_power_cycle", "our_client_switches_and_measures"),
     ("j_power_read", "our_client_switches_and_measures"),
@@ -33,6 +34,10 @@ pub(crate) const CLIENT: [(&str, &str); 16] = [
     ("lib_resource_encoding_mismatch", "our_client_passes_files_on_as_they_are"),
     ("lib_resource_packed_file_without_encoding", "our_client_passes_files_on_as_they_are"),
     ("lib_flash_http_url", "our_client_passes_files_on_as_they_are"),
+    ("lib_resource_upload_plain", "our_client_keeps_files_in_storage"),
+    ("lib_resource_upload_large", "our_client_keeps_files_in_storage"),
+    ("lib_storage", "our_client_arranges_files_in_storage"),
+    ("lib_storage_file", "our_client_reads_open_files_from_anywhere"),
 ];
 
 /// Runs a client of the devices of a recording. `j` asks the shell driver for its methods before anything else; a typed
@@ -251,6 +256,104 @@ async fn our_client_passes_files_on_as_they_are() {
         let (sink, dumped) = Sink::to_memory();
         flasher.dump(sink, None).await.expect("dumped");
         assert_eq!(dumped.await.expect("all of it"), &b"fromweb"[..]);
+    })
+    .await;
+}
+
+fn storage(device: &Device) -> StorageClient {
+    device.client("storage").expect("a storage")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_client_keeps_files_in_storage() {
+    play("lib_resource_upload_plain", async |device| {
+        let storage = storage(&device);
+        storage.write("f", &b"0123456789"[..]).await.expect("written");
+        assert_eq!(storage.read("f").await.expect("read"), &b"0123456789"[..]);
+    })
+    .await;
+    play("lib_resource_upload_large", async |device| {
+        let storage = storage(&device);
+        let image = recorded_file("lib_resource_upload_large");
+        assert_eq!(image.len(), 300_000);
+        storage.write("big", image.clone()).await.expect("written");
+        assert_eq!(storage.stat("big".to_owned()).await.expect("a file").content_length, 300_000);
+        assert_eq!(storage.read("big").await.expect("read"), image);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_client_arranges_files_in_storage() {
+    play("lib_storage", async |device| {
+        let storage = storage(&device);
+        let file = || "dir/a.txt".to_owned();
+        let fails = |result: jumpstarter::Result<()>, text: &str| {
+            let error = result.expect_err(text);
+            assert_eq!(error.kind(), ErrorKind::Device, "{error}");
+            assert!(error.message().contains(text), "{error}");
+        };
+        storage.create_dir("dir/".to_owned()).await.expect("a folder");
+        storage.write(file(), &b"hello opendal"[..]).await.expect("written");
+        assert_eq!(storage.read(file()).await.expect("read"), &b"hello opendal"[..]);
+        let metadata = storage.stat(file()).await.expect("a file");
+        assert_eq!((metadata.content_length, metadata.mode.entry_is_file), (13, true));
+        assert!(storage.stat("dir/".to_owned()).await.expect("a folder").mode.entry_is_dir);
+        fails(storage.stat("nosuch".to_owned()).await.map(drop), "NotFound (permanent) at stat");
+        assert_eq!(
+            storage.hash(file(), HashAlgo::Sha256).await.expect("a digest"),
+            "e85dae0e412bad2c470c748bedbe901d79ef4a059f4dd897868b167be5e425b6"
+        );
+        let md5 = storage.hash(file(), HashAlgo::Md5).await.expect("a digest");
+        assert_eq!(md5, "ae306afc185a7d9a1d51d65e6c493f4e");
+        assert!(storage.exists(file()).await.expect("an answer"));
+        assert!(!storage.exists("nosuch".to_owned()).await.expect("an answer"));
+        let all = async |stream: jumpstarter::Result<jumpstarter::Stream<String>>| {
+            stream.expect("a list").collect().await.expect("all of it")
+        };
+        assert_eq!(all(storage.list("dir/".to_owned()).await).await, ["dir/", "dir/a.txt"]);
+        assert_eq!(all(storage.scan("/".to_owned()).await).await, ["dir/", "dir/a.txt", "f"]);
+        assert!(all(storage.list("nosuch/".to_owned()).await).await.is_empty());
+        fails(storage.copy(file(), "dir/b.txt".to_owned()).await, "Unsupported (permanent) at copy");
+        fails(storage.rename(file(), "dir/c.txt".to_owned()).await, "Unsupported (permanent) at rename");
+        storage.delete(file()).await.expect("deleted");
+        storage.remove_all("dir/".to_owned()).await.expect("removed");
+        fails(storage.read(file()).await.map(drop), "NotFound (permanent) at stat");
+        let capability = storage.capability().await.expect("flags");
+        assert!(capability.write_can_empty && !capability.copy && capability.write_multi_max_size.is_none());
+        fails(storage.presign_read("x".to_owned(), 60).await.map(drop), "Unsupported (permanent) at presign");
+        assert_eq!(storage.get_created_resources().await.expect("a list"), ["f"]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_client_reads_open_files_from_anywhere() {
+    play("lib_storage_file", async |device| {
+        let storage = storage(&device);
+        storage.write("f", &b"0123456789"[..]).await.expect("written");
+        let fd = storage.open("f".to_owned(), OpenMode::Read).await.expect("an open file");
+        assert!(storage.file_readable(fd).await.expect("an answer"));
+        assert!(!storage.file_writable(fd).await.expect("an answer"));
+        assert!(storage.file_seekable(fd).await.expect("an answer"));
+        assert!(!storage.file_closed(fd).await.expect("an answer"));
+        assert_eq!(storage.file_tell(fd).await.expect("a position"), 0);
+        assert_eq!(storage.file_seek(fd, 4, 0).await.expect("a position"), 4);
+        assert_eq!(storage.file_tell(fd).await.expect("a position"), 4);
+        assert_eq!(storage.file_seek(fd, -2, 2).await.expect("a position"), 8);
+        assert_eq!(storage.file_seek(fd, 1, 1).await.expect("a position"), 9);
+        assert_eq!(storage.file_seek(fd, 4, 0).await.expect("a position"), 4);
+        let read = async || {
+            let (sink, bytes) = Sink::to_memory();
+            storage.file_read(fd, sink).await.expect("read");
+            bytes.await.expect("all of it")
+        };
+        assert_eq!(read().await, &b"456789"[..]);
+        storage.file_close(fd).await.expect("closed");
+        assert!(storage.file_closed(fd).await.expect("an answer"));
+        assert_eq!(read().await, &b""[..]);
+        let error = storage.file_tell(fd).await.expect_err("it is closed");
+        assert_eq!(error.message(), "I/O operation failed for reading on closed file.");
     })
     .await;
 }

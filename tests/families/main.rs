@@ -10,3 +10,4 @@ mod network;
 mod power;
 mod shell;
 mod steady;
+mod storage;

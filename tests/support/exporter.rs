@@ -224,6 +224,16 @@ impl Exporter {
         self.tail.lock().await.iter().cloned().collect::<Vec<_>>().join("\n")
     }
 
+    /// The process; `None` once it has ended.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Kills it, as if its machine had lost its power.
+    pub async fn kill(mut self) -> io::Result<()> {
+        self.child.kill().await
+    }
+
     /// Ends it in the ordinary way.
     pub async fn stop(mut self) -> io::Result<()> {
         self.input = None;

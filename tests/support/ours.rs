@@ -26,11 +26,12 @@ pub const DRIVERS: &[&[&dyn DriverFactory]] = &[
     jumpstarter_driver_network::DRIVERS,
     jumpstarter_driver_power::DRIVERS,
     jumpstarter_driver_shell::DRIVERS,
+    jumpstarter_driver_storage::DRIVERS,
     crate::drivers::DRIVERS,
 ];
 
 /// The recorded exporter's nodes whose drivers we do not have yet.
-pub const ABSENT: [&str; 1] = ["storage"];
+pub const ABSENT: [&str; 0] = [];
 
 /// A served exporter.
 pub struct Running {

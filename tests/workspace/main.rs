@@ -17,7 +17,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("jumpstarter-transport", &["jumpstarter-protocol", "jumpstarter-core"]),
     ("jumpstarter-session", &["jumpstarter-protocol", "jumpstarter-core", "jumpstarter-transport"]),
     ("jumpstarter-router", &["jumpstarter-protocol", "jumpstarter-core", "jumpstarter-transport"]),
-    ("jumpstarter-client", &["jumpstarter-protocol", "jumpstarter-core", "jumpstarter-transport"]),
+    ("jumpstarter-files", &["jumpstarter-core"]),
+    (
+        "jumpstarter-client",
+        &["jumpstarter-protocol", "jumpstarter-core", "jumpstarter-transport", "jumpstarter-files"],
+    ),
     ("jumpstarter", &["jumpstarter-core", "jumpstarter-macros", "jumpstarter-session", "jumpstarter-client"]),
     (
         "jumpstarter-exporter",
@@ -28,7 +32,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// What every crate below `drivers/` may use of ours.
-const DRIVER: &[&str] = &["jumpstarter", "jumpstarter-interfaces", "jumpstarter-process"];
+const DRIVER: &[&str] = &["jumpstarter", "jumpstarter-interfaces", "jumpstarter-process", "jumpstarter-files"];
 
 /// Crates at the top, which assemble the others and which nothing that ships depends on.
 const TOP: &[&str] = &[

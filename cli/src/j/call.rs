@@ -11,7 +11,7 @@ use prost_types::Value;
 
 use super::{
     args::{self, Typed},
-    console, network, render, shell,
+    console, flash, network, render, shell,
     transfer::Transfers,
     tree::{Action, Bytes, Item, Leaf},
 };
@@ -37,6 +37,7 @@ pub(super) async fn run(found: &Found<'_, Item>, json: bool) -> Outcome {
         }
         Action::Bytes(method, what) => bytes(leaf, method, what, matches, place).await,
         Action::Shell => shell::run(&leaf.device, found.word.name(), matches, place).await,
+        Action::Flash(kind) => flash::flash(&leaf.device, kind, matches, place).await,
     };
     leaf.device.connection().close();
     outcome
@@ -67,7 +68,7 @@ async fn command_call(
 }
 
 /// A mistake of whoever typed the command is a mistake in the command line.
-fn wrong(error: jumpstarter_core::Error, place: &Place) -> Stop {
+pub(super) fn wrong(error: jumpstarter_core::Error, place: &Place) -> Stop {
     if error.kind() == ErrorKind::Usage { place.wrong(error.message()) } else { error.into() }
 }
 
@@ -79,7 +80,7 @@ async fn prepare(
     typed: Vec<Typed>,
     transfers: &mut Transfers,
 ) -> jumpstarter_core::Result<Prepared> {
-    let packing = packing(method, &typed);
+    let packed = is_packed(method, &typed);
     let mut values = Vec::with_capacity(typed.len());
     let mut rest = Vec::new();
     let mut files = Vec::new();
@@ -93,7 +94,7 @@ async fn prepare(
             }
             // The place is kept; the handle comes when the stream is open.
             Typed::Source(name) => {
-                files.push((index, Attached::Source(transfers.source(&name, packing).await?)));
+                files.push((index, Attached::Source(transfers.source(&name, packed).await?)));
                 Some(jumpstarter_core::wire::value::null())
             }
             Typed::Sink(name) => {
@@ -119,19 +120,15 @@ async fn prepare(
     Ok((values, files))
 }
 
-/// How the file of a call is packed, where the method has a parameter for that: a file that the exporter would fetch by
+/// Whether the file of a call is packed, where the method has a parameter for that: a file that the exporter would fetch by
 /// itself cannot be unpacked on the way.
-fn packing(method: &Method, typed: &[Typed]) -> Option<jumpstarter_client::Encoding> {
-    let params = method.params.iter().filter(|param| param.role != Role::Injected);
-    let compression = params
-        .zip(typed)
-        .find(|(param, _)| param.name == "compression" && matches!(param.ty.inner(), Type::Enum(_)));
-    match compression {
-        Some((_, Typed::Value(Value { kind: Some(prost_types::value::Kind::StringValue(name)) }))) => {
-            name.to_ascii_lowercase().parse().ok()
-        }
-        _ => None,
-    }
+fn is_packed(method: &Method, typed: &[Typed]) -> bool {
+    let mut params = method.params.iter().filter(|param| param.role != Role::Injected).zip(typed);
+    params.any(|(param, typed)| {
+        param.name == "compression"
+            && matches!(param.ty.inner(), Type::Enum(_))
+            && matches!(typed, Typed::Value(Value { kind: Some(prost_types::value::Kind::StringValue(_)) }))
+    })
 }
 
 async fn print(ty: Type, reply: Reply, json: bool) -> Outcome {

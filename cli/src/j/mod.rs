@@ -13,6 +13,7 @@
 mod args;
 mod call;
 mod console;
+mod flash;
 mod network;
 mod render;
 mod shell;

@@ -26,6 +26,11 @@ pub(super) fn text(ty: Type, value: &Value) -> Option<String> {
                 .collect();
             (!lines.is_empty()).then(|| lines.join("\n"))
         }
+        // What has no form of its own is JSON, which people read better on several lines.
+        (Type::Json, Some(Kind::StructValue(_))) => {
+            let json = dynamic::json(ty, value);
+            Some(serde_json::to_string_pretty(&json).unwrap_or_else(|_| json.to_string()))
+        }
         (ty, _) => Some(line(ty, value)),
     }
 }

@@ -4,7 +4,7 @@
 use std::{io::IsTerminal as _, path::Path};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use jumpstarter_client::{Encoding, files};
+use jumpstarter_client::files;
 use jumpstarter_core::{Result, Sink, Source};
 
 /// The transfers of one command; its bars go away with it.
@@ -12,11 +12,12 @@ use jumpstarter_core::{Result, Sink, Source};
 pub(super) struct Transfers(Vec<ProgressBar>);
 
 impl Transfers {
-    /// A file to read. `packing` is only for what an exporter could not unpack by itself.
-    pub(super) async fn source(&mut self, name: &str, packing: Option<Encoding>) -> Result<Source> {
+    /// A file to read. One that is packed is fetched here in any case: an exporter does not unpack what it fetches.
+    pub(super) async fn source(&mut self, name: &str, packed: bool) -> Result<Source> {
         let source = match name {
             "-" => Source::from_reader(tokio::io::stdin()),
-            name if files::is_url(name) => files::source(name, packing).await?,
+            name if files::is_url(name) && packed => files::fetch(name).await?,
+            name if files::is_url(name) => files::source(name, None).await?,
             name => files::read(Path::new(name)).await?,
         };
         let Some(bar) = self.bar(source.len(), source.handle().is_none()) else { return Ok(source) };

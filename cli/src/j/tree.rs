@@ -9,10 +9,16 @@ use jumpstarter_core::{
     describe::{Interface, Kind},
     dynamic,
 };
-use jumpstarter_interfaces::{network::NETWORK, serial::SERIAL, shell::SHELL, vnc::VNC_SCREEN};
+use jumpstarter_interfaces::{
+    network::NETWORK,
+    serial::SERIAL,
+    shell::SHELL,
+    storage::{FLASHER, STORAGE_MUX_FLASHER},
+    vnc::VNC_SCREEN,
+};
 
 use super::{
-    args, console, network,
+    args, console, flash, network,
     shell::{self, Methods},
 };
 use crate::{
@@ -64,6 +70,8 @@ pub(super) enum Action {
     Bytes(&'static str, Bytes),
     /// Runs the method of a shell driver that has the command's name.
     Shell,
+    /// Writes images.
+    Flash(flash::Kind),
 }
 
 /// What can be done with a byte stream.
@@ -160,7 +168,8 @@ fn actions(entries: &[ClientEntry]) -> Vec<(&'static str, &'static str, Action)>
     let mut actions = Vec::new();
     for entry in entries {
         for command in entry.commands {
-            actions.push((command.method.export, command.method.doc, Action::Command(command)));
+            let action = flashing(entry.interface, command).map_or(Action::Command(command), Action::Flash);
+            actions.push((command.method.export, command.method.doc, action));
         }
     }
     // What a shell has instead of methods is said by its configuration.
@@ -245,6 +254,16 @@ fn described(device: &Device, service: &str) -> Option<&'static Interface> {
     None
 }
 
+/// Whether a command takes several images, which no description of a method can say.
+fn flashing(interface: &Interface, command: &jumpstarter_core::command::Command) -> Option<flash::Kind> {
+    let service = interface.full_service();
+    match command.method.export {
+        "flash" if service == FLASHER.full_service() => Some(flash::Kind::Flasher),
+        "flash" if service == STORAGE_MUX_FLASHER.full_service() => Some(flash::Kind::Medium),
+        _ => None,
+    }
+}
+
 fn byte_commands(interface: &Interface, method: &'static str) -> Vec<(&'static str, &'static str, Bytes)> {
     let service = interface.full_service();
     if service == SERIAL.full_service() {
@@ -278,6 +297,7 @@ impl Action {
             Self::Method(interface, index) => args::of_method(command, &interface.methods[index]),
             Self::Command(added) => args::of_command(command, added),
             Self::Shell => return shell::arguments(command),
+            Self::Flash(_) => flash::arguments(command),
             Self::Bytes(_, Bytes::Console) => command,
             Self::Bytes(_, Bytes::Pipe) => console::pipe_arguments(command),
             Self::Bytes(_, Bytes::Expect) => console::expect_arguments(command),
@@ -287,7 +307,7 @@ impl Action {
             Self::Bytes(_, Bytes::Bus) => network::bus_arguments(command),
             Self::Bytes(_, Bytes::Screen) => network::vnc_arguments(command),
         };
-        let prints = !matches!(self, Self::Bytes(..));
+        let prints = !matches!(self, Self::Bytes(..) | Self::Flash(_));
         let taken = command.get_arguments().any(|arg| arg.get_long() == Some("output"));
         let [format, level] = common_options();
         let command = if prints && !taken { command.arg(format) } else { command };

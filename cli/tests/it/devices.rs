@@ -104,7 +104,10 @@ fn images_are_flashed_and_read_back() {
         assert_eq!(std::fs::read(place.path().join(copy)).unwrap(), original, "{copy}: {text}");
     }
     assert!(text.contains("Error: cannot open nowhere: No such file or directory\n[1]"), "{text}");
-    assert!(text.contains("Error: Missing argument 'FILE'.\n[2]"), "{text}");
+    assert!(
+        text.contains("Error: Missing argument 'FILE': name an image, or write --target NAME:FILE.\n[2]"),
+        "{text}"
+    );
     assert!(
         text.contains("Error: the medium is connected to the device: switch it to the host first\n[1]"),
         "{text}"
@@ -218,4 +221,71 @@ fn nobody_reading_is_a_quiet_end() {
     let output = run(&mut place.shell("power.yaml", &["sh", "-c", script]));
     assert_eq!(stdout(&output), "voltage=0.0 V  current=0.0 A  apparent_power=0.0 VA\n");
     assert_eq!(stderr(&output), "141\n");
+}
+
+#[test]
+fn files_in_storage_have_upstreams_commands() {
+    let place = Place::new();
+    std::fs::write(place.path().join("local"), "hello storage\n").unwrap();
+    let lines = [
+        "files --help",
+        "files presign-read --help",
+        "flasher flash --help",
+        "medium dump --help",
+        "mux --help",
+        "files create-dir dir/",
+        "files write-bytes dir/a < local",
+        "files write-from-path dir/b local",
+        "files read-bytes dir/a",
+        "files read-into-path dir/b back && cat back",
+        "files stat dir/a",
+        "files hash dir/a",
+        "files hash --algo md5 dir/a",
+        "files hash --algo sha1 dir/a",
+        "files list dir/",
+        "files scan /",
+        "files exists dir/a",
+        "files exists dir/c",
+        "files copy dir/a dir/c",
+        "files stat dir/c",
+        "files delete dir/a",
+        "files remove-all dir/",
+        "files get-created-resources",
+        "files --output json get-created-resources",
+        "files presign-read dir/a",
+        "files capability | head -n 4",
+    ];
+    snapshot("j_storage", &session(&place, "storage.yaml", &lines));
+}
+
+#[test]
+fn several_images_are_flashed_with_their_partitions() {
+    let place = Place::new();
+    std::fs::write(place.path().join("boot.img"), "boot").unwrap();
+    std::fs::write(place.path().join("root.img"), "root").unwrap();
+    let pack = format!("cd {} && gzip -k root.img", place.path().display());
+    assert!(run(place.program("sh").args(["-c", &pack])).status.success());
+    let lines = [
+        "flasher flash -t boot:boot.img -t root:root.img",
+        "flasher dump --target boot -",
+        "flasher dump --target root -",
+        "flasher flash --compression auto root.img.gz",
+        "flasher dump -",
+        "flasher flash --compression auto boot.img -t same",
+        "flasher dump --target same -",
+        "flasher flash root.img.gz -t packed",
+        "flasher dump --target packed - | gzip -d",
+        "flasher dump --compression auto nowhere",
+        "flasher dump --target nothing -",
+        "flasher flash",
+        "flasher flash boot.img -t boot:boot.img",
+        "flasher flash -t boot",
+        "flasher flash -t boot:nowhere",
+        "medium flash --compression GZIP root.img.gz",
+        "medium dump -",
+        "medium flash -t boot:boot.img",
+        "mux write-local-file boot.img",
+        "mux read -",
+    ];
+    snapshot("j_flash", &session(&place, "storage.yaml", &lines));
 }

@@ -12,6 +12,7 @@
 //! | [`storage`] | [`StorageMux`], [`StorageMuxFlasher`], [`Flasher`]: media and images |
 //! | [`machine`] | [`Machine`]: what runs on a board |
 //! | [`shell`] | [`Shell`]: commands of the exporter's host |
+//! | [`opendal`] | [`Storage`]: files in a directory, in memory, in a bucket |
 //! | [`gpio`] | [`DigitalOutput`], [`DigitalInput`]: single lines |
 
 #![forbid(unsafe_code)]
@@ -19,6 +20,7 @@
 pub mod gpio;
 pub mod machine;
 pub mod network;
+pub mod opendal;
 pub mod power;
 pub mod serial;
 pub mod shell;
@@ -30,6 +32,7 @@ use jumpstarter::ClientEntry;
 pub use gpio::{DigitalInput, DigitalInputClient, DigitalOutput, DigitalOutputClient, Edge};
 pub use machine::{ImageInfo, Machine, MachineClient, MachineState, Phase};
 pub use network::{Network, NetworkAddress, NetworkAddressClient, NetworkClient};
+pub use opendal::{Storage, StorageClient};
 pub use power::{Power, PowerClient, PowerCycle, PowerCycleClient, PowerReading};
 pub use serial::{Serial, SerialClient};
 pub use shell::{Shell, ShellClient, ShellOutput, ShellResult};
@@ -51,6 +54,7 @@ pub const CLIENTS: &[ClientEntry] = &[
     ClientEntry::new(&storage::STORAGE_MUX_FLASHER).with_commands(StorageMuxFlasherClient::COMMANDS),
     ClientEntry::new(&storage::FLASHER).with_commands(FlasherClient::COMMANDS),
     ClientEntry::new(&shell::SHELL),
+    ClientEntry::new(&opendal::STORAGE).with_commands(StorageClient::COMMANDS),
     ClientEntry::new(&gpio::DIGITAL_OUTPUT).with_commands(DigitalOutputClient::COMMANDS),
     ClientEntry::new(&gpio::DIGITAL_INPUT).with_commands(DigitalInputClient::COMMANDS),
     ClientEntry::new(&machine::MACHINE),

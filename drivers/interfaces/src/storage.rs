@@ -66,22 +66,39 @@ pub enum Compression {
     Bz2,
     /// Zstandard.
     Zstd,
+    /// What the file's first bytes tell; only for files that are read here.
+    Auto,
 }
 
 impl Compression {
-    /// The name on the wire.
+    /// The name on the wire, where only a named format can go.
     pub fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
             Self::Xz => "xz",
             Self::Bz2 => "bz2",
             Self::Zstd => "zstd",
+            Self::Auto => "auto",
         }
     }
 }
 
-fn packing(compression: Option<Compression>) -> Option<&'static str> {
-    compression.map(Compression::name)
+/// The file, said to be packed like this.
+async fn packed(file: Source, compression: Option<Compression>) -> Result<Source> {
+    match compression {
+        Some(Compression::Auto) => file.packed_as_found().await,
+        compression => Ok(file.packed_as(compression.map(Compression::name))),
+    }
+}
+
+/// The file, to be packed like this.
+fn packing(file: Sink, compression: Option<Compression>) -> Result<Sink> {
+    match compression {
+        Some(Compression::Auto) => Err(Error::usage(
+            "what is read from the device does not say how to pack it: name a compression, or leave it out",
+        )),
+        compression => Ok(file.packed_as(compression.map(Compression::name))),
+    }
 }
 
 /// Whatever happened to the transfer, the device gets its medium back; the first error is the one that counts.
@@ -122,8 +139,9 @@ impl StorageMuxFlasherClient {
         #[arg(long)]
         compression: Option<Compression>,
     ) -> Result<()> {
+        let file = packed(file, compression).await?;
         self.host().await?;
-        let transfer = self.write(file.packed_as(packing(compression))).await;
+        let transfer = self.write(file).await;
         give_back(transfer, self.dut()).await
     }
 
@@ -136,8 +154,9 @@ impl StorageMuxFlasherClient {
         #[arg(long)]
         compression: Option<Compression>,
     ) -> Result<()> {
+        let file = packing(file, compression)?;
         self.host().await?;
-        let transfer = self.read(file.packed_as(packing(compression))).await;
+        let transfer = self.read(file).await;
         give_back(transfer, self.dut()).await
     }
 }
@@ -162,7 +181,7 @@ impl FlasherClient {
                 "the partition's name is empty: write `--target NAME`, or leave it out",
             ));
         }
-        self.flash(file.packed_as(packing(compression)), target).await
+        self.flash(packed(file, compression).await?, target).await
     }
 
     /// Read an image into a file.
@@ -178,6 +197,6 @@ impl FlasherClient {
         #[arg(long)]
         compression: Option<Compression>,
     ) -> Result<()> {
-        self.dump(file.packed_as(packing(compression)), target).await
+        self.dump(packing(file, compression)?, target).await
     }
 }

@@ -13,17 +13,12 @@ use std::{
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, future::BoxFuture};
 use jumpstarter_core::{Context as _, Error, Result, Sink, Source, resource::SinkBody};
+use jumpstarter_files::{Reader, Writer};
 use jumpstarter_transport::{
     codec::Encoding,
     presigned::{Http, Request},
 };
-use tokio::{
-    fs::File,
-    io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-};
-
-/// How many bytes of a file are read at a time.
-const READ_AHEAD: usize = 1024 * 1024;
+use tokio::{fs::File, io::AsyncReadExt as _};
 
 /// Whether this names a file elsewhere.
 pub fn is_url(name: &str) -> bool {
@@ -60,29 +55,20 @@ pub async fn sink(name: &str, packing: Option<Encoding>) -> Result<Sink> {
     }
 }
 
-/// Reads a file of this machine.
+/// Reads a file of this machine. Its holes are not read.
 ///
 /// # Errors
 /// When it cannot be opened, or is a directory; names it.
 pub async fn read(path: &Path) -> Result<Source> {
-    let opening = async {
-        let file = File::open(path).await?;
-        let metadata = file.metadata().await?;
-        if metadata.is_dir() {
-            return Err(std::io::Error::from(std::io::ErrorKind::IsADirectory));
-        }
-        Ok((file, metadata))
-    };
-    let (file, metadata) = opening.await.context(format_args!("cannot open {}", path.display()))?;
-    // Each read of a file is a trip to another thread: not one for each piece that is sent.
-    let reader = BufReader::with_capacity(READ_AHEAD, file);
-    let source = Source::from_reader(reader);
-    // Devices and pipes do not know how much is in them.
-    Ok(if metadata.is_file() { source.with_len(metadata.len()) } else { source })
+    let source = Reader::open(path).await.and_then(Reader::into_source);
+    source.context(format_args!("cannot open {}", path.display()))
 }
 
 /// Fetches a file from an address, through this machine.
-async fn fetch(url: &str) -> Result<Source> {
+///
+/// # Errors
+/// When the address cannot be fetched.
+pub async fn fetch(url: &str) -> Result<Source> {
     let request = Request::new("GET", url, [] as [(&str, &str); 0])?;
     let download = Http::new().get(&request).await?;
     let len = download.length();
@@ -93,7 +79,7 @@ async fn fetch(url: &str) -> Result<Source> {
     })
 }
 
-/// Writes a file of this machine.
+/// Writes a file of this machine. Long runs of zeros become holes.
 ///
 /// A regular file appears under its name only when all of it is there. Until then, and when something goes wrong, what
 /// there is has the name with `.part` behind it. Pipes and devices are written to as they are.
@@ -109,14 +95,12 @@ pub async fn write(path: &Path) -> Result<Sink> {
         path.with_file_name(part)
     });
     let place = part.as_deref().unwrap_or(path);
-    let mut options = tokio::fs::OpenOptions::new();
-    let file = options.write(true).create(true).truncate(true).open(place);
-    let file = file.await.context(format_args!("cannot write {}", place.display()))?;
-    Ok(Sink::new(Written { file, path: path.to_owned(), part }))
+    let writer = Writer::create(place).await.context(format_args!("cannot write {}", place.display()))?;
+    Ok(Sink::new(Written { writer, path: path.to_owned(), part }))
 }
 
 struct Written {
-    file: File,
+    writer: Writer,
     path: PathBuf,
     part: Option<PathBuf>,
 }
@@ -124,16 +108,15 @@ struct Written {
 impl SinkBody for Written {
     fn write(&mut self, piece: Bytes) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
-            self.file.write_all(&piece).await.context(format_args!("cannot write {}", self.path.display()))
+            self.writer.write(piece).await.context(format_args!("cannot write {}", self.path.display()))
         })
     }
 
     fn finish(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
         Box::pin(async move {
-            let Self { mut file, path, part } = *self;
+            let Self { writer, path, part } = *self;
             let finish = async {
-                file.flush().await?;
-                drop(file);
+                writer.finish().await?;
                 match part {
                     Some(part) => tokio::fs::rename(part, &path).await,
                     None => Ok(()),
@@ -145,6 +128,10 @@ impl SinkBody for Written {
 
     fn abort(self: Box<Self>, reason: Error) {
         tracing::debug!(%reason, path = %self.path.display(), "a file stays incomplete");
+        if let (Some(part), 0) = (&self.part, self.writer.written()) {
+            // Nothing came, and an empty file tells nobody anything.
+            let _ = std::fs::remove_file(part);
+        }
     }
 }
 
@@ -161,13 +148,7 @@ pub async fn packing_of(path: &Path) -> Result<Option<Encoding>> {
 
 /// How data is packed, by its first six bytes.
 pub fn packing_by_magic(first: &[u8]) -> Option<Encoding> {
-    match first {
-        [0x1f, 0x8b, ..] => Some(Encoding::Gzip),
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Encoding::Xz),
-        [b'B', b'Z', b'h', b'1'..=b'9', ..] => Some(Encoding::Bz2),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Encoding::Zstd),
-        _ => None,
-    }
+    jumpstarter_core::resource::packing_by_magic(first)?.parse().ok()
 }
 
 /// Tells `progress` after each piece how many bytes have left, and how many there are in all, where that is known.
@@ -247,6 +228,9 @@ mod tests {
         sink.write("half").await.unwrap();
         sink.abort(Error::truncated("cut"));
         assert!(!path.exists());
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "what came is kept for a look");
+        write(&path).await.unwrap().abort(Error::truncated("nothing came"));
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
         let mut sink = write(&path).await.unwrap();
         sink.write("all").await.unwrap();
         sink.finish().await.unwrap();

@@ -178,8 +178,11 @@ impl Opened {
             "x_jmp_content_encoding": encoding.map(Encoding::name),
         });
         let notes = instance.speaks_native();
-        if let (true, Some(len)) = (notes, len) {
-            request["length"] = len.into();
+        if notes {
+            request["notes"] = true.into();
+            if let Some(len) = len {
+                request["length"] = len.into();
+            }
         }
         let metadata = stream_request(&request)?;
         let (outbox, opening) = wire::open(&instance.connection.channel()?, metadata, Dialect::Frames, true);

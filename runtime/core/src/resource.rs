@@ -48,6 +48,20 @@ pub fn parse_sha256(text: &str) -> Option<Sha256Digest> {
     Some(digest)
 }
 
+/// How many bytes [`packing_by_magic`] looks at.
+const MAGIC: usize = 6;
+
+/// How data is packed (`gzip`, `xz`, `bz2` or `zstd`), by its first six bytes: the signatures that these formats begin with.
+pub fn packing_by_magic(first: &[u8]) -> Option<&'static str> {
+    match first {
+        [0x1f, 0x8b, ..] => Some("gzip"),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some("xz"),
+        [b'B', b'Z', b'h', b'1'..=b'9', ..] => Some("bz2"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("zstd"),
+        _ => None,
+    }
+}
+
 /// Data that a driver method reads, piece by piece.
 pub struct Source {
     body: BoxStream<'static, Result<Bytes>>,
@@ -117,6 +131,32 @@ impl Source {
     pub fn packed_as(mut self, encoding: Option<impl Into<String>>) -> Self {
         self.packing = encoding.map(Into::into);
         self
+    }
+
+    /// Looks at the first bytes and says that the data is packed as they tell, or that it is not packed.
+    ///
+    /// # Errors
+    /// When the first bytes cannot be read, as it is with those of [`Source::from_url`].
+    pub async fn packed_as_found(mut self) -> Result<Self> {
+        if self.handle.is_some() {
+            return Err(Error::usage(
+                "how a file is packed that the exporter fetches cannot be seen here: name the compression",
+            ));
+        }
+        let len = self.len;
+        let mut first = bytes::BytesMut::new();
+        while first.len() < MAGIC
+            && let Some(piece) = self.next().await?
+        {
+            first.extend_from_slice(&piece);
+        }
+        let packing = packing_by_magic(&first);
+        // Length and digest are verified inside, by the original.
+        let found = Self::new(futures::stream::iter([Ok(first.freeze())]).chain(self)).packed_as(packing);
+        Ok(match len {
+            Some(len) => found.with_len(len),
+            None => found,
+        })
     }
 
     /// How the bytes are packed, on the sending side.

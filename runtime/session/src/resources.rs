@@ -154,10 +154,10 @@ impl resource::Resources for Resources {
             Handle::ClientStream { uuid, x_jmp_content_encoding } => {
                 let encoding = encoding(x_jmp_content_encoding)?;
                 let Waiting { mut wire, taken } = self.take(uuid)?;
-                let frames = wire.frames.take();
+                let (frames, noted) = (wire.frames.take(), wire.noted);
                 let (pieces, receiver) = mpsc::channel(AHEAD);
                 let reason = Arc::new(OnceLock::new());
-                let outgoing = Outgoing::new(receiver, reason.clone(), encoding, frames);
+                let outgoing = Outgoing::new(receiver, reason.clone(), encoding, frames, noted);
                 taken.send(Taken::Writing(Box::new(outgoing))).map_err(|_| gone())?;
                 Ok(Sink::new(ClientSink { pieces, reason }))
             }
@@ -191,12 +191,21 @@ impl Drop for Registration {
     }
 }
 
+/// What a client of ours says with its request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Announced {
+    /// How many bytes it will send.
+    pub(crate) length: Option<u64>,
+    /// It looks at what is said with the end of the data.
+    pub(crate) notes: bool,
+}
+
 /// Answers a `Stream` of kind `resource`.
 pub(crate) fn open(
     shared: &Arc<Shared>,
     node: &Node,
     encoding: Option<Encoding>,
-    length: Option<u64>,
+    announced: Announced,
     metadata: &MetadataMap,
     frames: Streaming<StreamRequest>,
 ) -> Result<Response<BoxStream<'static, Result<StreamResponse, Status>>>, Failure> {
@@ -219,7 +228,7 @@ pub(crate) fn open(
             let text = format!("{MAX_WAITING} resources of {} wait for a call that uses them", node.name());
             return Err(Error::busy(text).into());
         }
-        waiting.insert(uuid, Waiting { wire: Wire::new(frames, length, hashed), taken });
+        waiting.insert(uuid, Waiting { wire: Wire::new(frames, announced, hashed), taken });
     }
     let body = Body {
         state: State::Waiting(when_taken),
@@ -293,6 +302,7 @@ impl Body {
             }
             State::Writing(outgoing) => match outgoing.packed.next().await {
                 Some(Ok(mut piece)) => {
+                    outgoing.count(&piece);
                     debug_assert!(piece.len() <= CHUNK, "the packer makes pieces of that size at most");
                     Step::Frame(Ok(frames::data(piece.split_to(piece.len()))))
                 }
@@ -302,9 +312,10 @@ impl Body {
                     Step::Frame(Err(status::legacy(&error)))
                 }
                 None => {
+                    let farewell = outgoing.farewell();
                     outgoing.tell(Ok(()));
                     self.state = State::Draining(outgoing.frames.take());
-                    Step::Frame(Ok(frames::goaway()))
+                    Step::Frame(Ok(StreamResponse { payload: farewell, ..frames::goaway() }))
                 }
             },
             State::Draining(frames) => {

@@ -45,6 +45,9 @@ enum Opening {
         /// Ours: how many bytes the client will send, as they are on the wire.
         #[serde(default)]
         length: Option<u64>,
+        /// The client looks at what is said with the end of the data. Only clients of ours do.
+        #[serde(default)]
+        notes: bool,
     },
 }
 
@@ -117,12 +120,13 @@ impl Router {
         let opening = opening(&metadata).map_err(|error| Failure::from(error).legacy())?;
         let response = match opening {
             Opening::Driver { uuid, method } => self.driver(&uuid, &method, frames).await,
-            Opening::Resource { uuid, x_jmp_content_encoding, length } => {
+            Opening::Resource { uuid, x_jmp_content_encoding, length, notes } => {
                 let encoding = x_jmp_content_encoding.map(|name| name.parse::<Encoding>()).transpose();
                 let open = || {
                     let node = calls::instance(&self.shared, &uuid)?;
                     let encoding = encoding.map_err(Error::from)?;
-                    resources::open(&self.shared, node, encoding, length, &metadata, frames)
+                    let announced = resources::Announced { length, notes };
+                    resources::open(&self.shared, node, encoding, announced, &metadata, frames)
                 };
                 open()
             }

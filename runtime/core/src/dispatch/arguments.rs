@@ -9,7 +9,7 @@ use crate::{
     Call, Error, ErrorKind, Result,
     describe::{Method, Role, Type},
     resource::{Handle, Sink, Source},
-    wire::{self, Depth, Reading, Wire, WireError},
+    wire::{self, Depth, Reading, Wire, WireError, value},
 };
 
 /// Arguments as they arrived.
@@ -206,6 +206,10 @@ pub trait Argument: Sized + Send + 'static {
 
     /// Puts it among what is sent.
     fn put(self, sending: &mut Sending, index: usize);
+
+    /// What stands for an absent one on a command line, from its text. Only for generated code: text that the type cannot
+    /// read is the author's mistake, and panics.
+    fn default_of_text(text: &str, place: &str) -> Value;
 }
 
 impl<T: Wire> Argument for T {
@@ -236,6 +240,10 @@ impl<T: Wire> Argument for T {
     fn put(self, sending: &mut Sending, index: usize) {
         sending.put_wire(&self, index);
     }
+
+    fn default_of_text(text: &str, place: &str) -> Value {
+        crate::generated::default_value(&crate::generated::text::<T>(text, place))
+    }
 }
 
 impl Argument for Source {
@@ -251,6 +259,10 @@ impl Argument for Source {
 
     fn put(self, sending: &mut Sending, index: usize) {
         sending.attached.push((index, Attached::Source(self)));
+    }
+
+    fn default_of_text(text: &str, _: &str) -> Value {
+        value::text(text)
     }
 }
 
@@ -268,6 +280,10 @@ impl Argument for Sink {
     fn put(self, sending: &mut Sending, index: usize) {
         sending.attached.push((index, Attached::Sink(self)));
     }
+
+    fn default_of_text(text: &str, _: &str) -> Value {
+        value::text(text)
+    }
 }
 
 impl Argument for Call {
@@ -279,6 +295,10 @@ impl Argument for Call {
     }
 
     fn put(self, _: &mut Sending, _: usize) {}
+
+    fn default_of_text(_: &str, place: &str) -> Value {
+        panic!("the default of {place}: it is filled in by the runtime")
+    }
 }
 
 /// What `#[rest]` may stand before.

@@ -9,6 +9,7 @@ use serde::de::{DeserializeOwned, IntoDeserializer as _};
 
 use crate::{
     command::parse_text,
+    dispatch::Argument,
     wire::{Reading, Wire},
 };
 
@@ -26,8 +27,8 @@ pub fn text<T: Wire>(text: &str, place: &str) -> T {
 }
 
 /// The description's default from its text.
-pub fn value_of_text<T: Wire>(default: &str, place: &str) -> Value {
-    default_value(&text::<T>(default, place))
+pub fn value_of_text<T: Argument>(default: &str, place: &str) -> Value {
+    T::default_of_text(default, place)
 }
 
 /// A type of a configuration from the text of its default.

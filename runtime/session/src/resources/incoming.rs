@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 use tonic::Streaming;
 
-use super::Frames;
+use super::{Announced, Frames};
 
 /// What a client of ours says with the end of its data, as JSON in the last frame: what it has sent, as it was on the
 /// wire.
@@ -36,13 +36,15 @@ pub(super) struct Wire {
     pub(super) frames: Option<Frames>,
     farewell: Arc<OnceLock<Bytes>>,
     pub(super) announced: Option<u64>,
+    /// Whether length and digest of what goes back travel with its end.
+    pub(super) noted: bool,
     seen: u64,
     hasher: Option<Sha256>,
     pub(super) done: Option<oneshot::Sender<Frames>>,
 }
 
 impl Wire {
-    pub(super) fn new(frames: Streaming<StreamRequest>, announced: Option<u64>, hashed: bool) -> Self {
+    pub(super) fn new(frames: Streaming<StreamRequest>, announced: Announced, hashed: bool) -> Self {
         let farewell = Arc::new(OnceLock::new());
         let heard = farewell.clone();
         // What a last frame carries is no data, so the frame reader drops it; it is picked up here.
@@ -54,7 +56,8 @@ impl Wire {
         Self {
             frames: Some(FrameReader::new(frames.boxed(), Role::Server)),
             farewell,
-            announced,
+            announced: announced.length,
+            noted: announced.notes,
             seen: 0,
             hasher: hashed.then(Sha256::new),
             done: None,

@@ -4,11 +4,16 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, future::BoxFuture, stream::BoxStream};
-use jumpstarter_core::{Error, Result, resource::SinkBody};
+use jumpstarter_core::{
+    Error, Result,
+    resource::{SinkBody, hex},
+};
 use jumpstarter_transport::{
     codec::{self, Encoding},
     presigned::{Http, Request, Upload},
 };
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Frames, gone};
@@ -48,6 +53,7 @@ impl SinkBody for ClientSink {
 /// The body's end of a transfer to the client.
 pub(super) struct Outgoing {
     pub(super) packed: BoxStream<'static, Result<Bytes>>,
+    tally: Option<Tally>,
     told: Arc<Mutex<Option<oneshot::Sender<Result<()>>>>>,
     pub(super) frames: Option<Frames>,
 }
@@ -58,6 +64,7 @@ impl Outgoing {
         reason: Arc<OnceLock<Error>>,
         encoding: Option<Encoding>,
         frames: Option<Frames>,
+        noted: bool,
     ) -> Self {
         let told = Arc::new(Mutex::new(None));
         let state = (pieces, reason, told.clone());
@@ -76,7 +83,21 @@ impl Outgoing {
         });
         // A driver that finishes an empty file in a format is asked for a file in that format.
         let packed = codec::pack(encoding, plain).even_if_empty().boxed();
-        Self { packed, told, frames }
+        Self { packed, tally: noted.then(Tally::default), told, frames }
+    }
+
+    /// Counts what goes over the wire.
+    pub(super) fn count(&mut self, piece: &[u8]) {
+        if let Some(tally) = &mut self.tally {
+            tally.length += piece.len() as u64;
+            tally.hasher.update(piece);
+        }
+    }
+
+    /// What is said with the end of the data: to clients of ours, what they must have got; to others, nothing.
+    pub(super) fn farewell(&mut self) -> Bytes {
+        let Some(Tally { length, hasher }) = self.tally.take() else { return Bytes::new() };
+        json!({"length": length, "sha256": hex(&hasher.finalize())}).to_string().into()
     }
 
     pub(super) fn tell(&self, result: Result<()>) {
@@ -84,6 +105,13 @@ impl Outgoing {
             let _ = told.send(result);
         }
     }
+}
+
+/// Length and digest of what went over the wire.
+#[derive(Default)]
+struct Tally {
+    length: u64,
+    hasher: Sha256,
 }
 
 /// A transfer to a URL; the connection is made with the first byte.

@@ -374,6 +374,39 @@ async fn a_client_of_ours_announces_length_and_digest_and_both_are_checked() {
     assert_eq!(flashing.await.unwrap().unwrap(), text(&good));
 }
 
+#[tokio::test]
+async fn a_client_of_ours_learns_length_and_digest_of_a_dump_and_others_learn_nothing() {
+    let host = Host::new();
+    let words = "twelve bytes";
+    for (encoding, asked) in [(None, true), (None, false), (Some("gzip"), true)] {
+        let encoding_json = encoding.map_or("null".to_owned(), |name: &str| format!("{name:?}"));
+        let notes = if asked { r#","notes":true"# } else { "" };
+        let uuid = host.instance.uuid;
+        let request = format!(
+            r#"{{"kind":"resource","uuid":"{uuid}","x_jmp_content_encoding":{encoding_json}{notes}}}"#
+        );
+        let mut stream = host.open(&request).await.ok().unwrap();
+        stream.goaway().await;
+        let dumping = calling(&host, "dump", stream.handle(), vec![text(words)]).await;
+        let mut sent = Vec::new();
+        let farewell = loop {
+            match stream.frame().await.unwrap() {
+                Some((FrameType::Data, piece)) => sent.extend_from_slice(&piece),
+                Some((FrameType::Goaway, farewell)) => break farewell,
+                other => panic!("{other:?}"),
+            }
+        };
+        dumping.await.unwrap().unwrap();
+        if asked {
+            // What is on the wire counts, not what was packed.
+            let said: serde_json::Value = serde_json::from_slice(&farewell).unwrap();
+            assert_eq!(said, serde_json::json!({"length": sent.len(), "sha256": digest(&sent)}));
+        } else {
+            assert_eq!(farewell, "");
+        }
+    }
+}
+
 /// Answers one HTTP request with this, and tells what was asked.
 async fn web_server(answer: &'static str) -> (String, tokio::task::JoinHandle<String>) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
