@@ -54,7 +54,13 @@ use jumpstarter_exporter::Registry;
 use crate::report::Outcome;
 
 /// Lists of drivers, in the order in which they are registered.
-#[cfg(any(feature = "board", feature = "composite", feature = "network", feature = "power"))]
+#[cfg(any(
+    feature = "board",
+    feature = "composite",
+    feature = "network",
+    feature = "power",
+    feature = "serial"
+))]
 const FAMILIES: &[&[&dyn DriverFactory]] = &[
     #[cfg(feature = "board")]
     jumpstarter_driver_board::DRIVERS,
@@ -64,6 +70,8 @@ const FAMILIES: &[&[&dyn DriverFactory]] = &[
     jumpstarter_driver_network::DRIVERS,
     #[cfg(feature = "power")]
     jumpstarter_driver_power::DRIVERS,
+    #[cfg(feature = "serial")]
+    jumpstarter_driver_serial::DRIVERS,
 ];
 
 /// Every driver of this project that was chosen by features.
@@ -72,7 +80,13 @@ pub const DRIVERS: &[&dyn DriverFactory] = joined::ALL;
 /// The interfaces of this project, with the commands that their clients add.
 pub const CLIENTS: &[ClientEntry] = jumpstarter_interfaces::CLIENTS;
 
-#[cfg(any(feature = "board", feature = "composite", feature = "network", feature = "power"))]
+#[cfg(any(
+    feature = "board",
+    feature = "composite",
+    feature = "network",
+    feature = "power",
+    feature = "serial"
+))]
 mod joined {
     use super::{DriverFactory, FAMILIES};
 
@@ -101,7 +115,13 @@ mod joined {
     };
 }
 
-#[cfg(not(any(feature = "board", feature = "composite", feature = "network", feature = "power")))]
+#[cfg(not(any(
+    feature = "board",
+    feature = "composite",
+    feature = "network",
+    feature = "power",
+    feature = "serial"
+)))]
 mod joined {
     pub(super) const ALL: &[&dyn super::DriverFactory] = &[];
 }

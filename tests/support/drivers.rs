@@ -4,11 +4,9 @@
 //! |---|---|
 //! | [`errors`] | the driver made for the recordings, `compatibility/errors_driver.json`: every way to fail |
 //! | [`images`] | the mocks of the storage drivers: a flasher, a storage mux, and one that flashes |
-//! | [`serial`] | a serial port on a `loop://` address |
 
 pub mod errors;
 pub mod images;
-pub mod serial;
 
 use jumpstarter::DriverFactory;
 
@@ -18,5 +16,4 @@ pub const DRIVERS: &[&dyn DriverFactory] = &[
     images::MockFlasher::DRIVER,
     images::MockStorageMux::DRIVER,
     images::MockStorageMuxFlasher::DRIVER,
-    serial::LoopSerial::DRIVER,
 ];
