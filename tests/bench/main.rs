@@ -16,6 +16,7 @@
 //! | `dispatch` | a call within one process |
 //! | `calls` | unary calls one after the other and many at once, streaming calls |
 //! | `streams` | byte streams, and the memory of idle ones |
+//! | `serial` | a serial port that echoes |
 //! | `upload` | an image on its way to storage, with its digest |
 //! | `programs` | start-up of programs and exporters |
 //! | `idle` | what an exporter costs that does nothing |
@@ -34,6 +35,7 @@ mod ours;
 mod process;
 mod programs;
 mod report;
+mod serial;
 mod streams;
 mod upload;
 
@@ -63,11 +65,11 @@ impl Effort {
 /// Every figure in the order of the table.
 const FIGURES: &[&str] = &[
     "dispatch", "unary", "callers", "stream", "bytes", "memory", "upload", "help", "j", "shell", "start",
-    "idle",
+    "idle", "serial",
 ];
 
 /// Figures that need the programs.
-const OF_PROGRAMS: &[&str] = &["help", "j", "shell", "start", "idle"];
+const OF_PROGRAMS: &[&str] = &["help", "j", "shell", "start", "idle", "serial"];
 
 fn main() -> ExitCode {
     match run() {
@@ -144,6 +146,7 @@ async fn take(figures: &[&str], effort: Effort) -> Outcome<Vec<Row>> {
             "j" => programs.j(effort).await,
             "shell" => programs.shell(effort).await,
             "start" => programs.start(effort).await,
+            "serial" => serial::take(effort, &programs).await,
             _ => idle::take(effort, &programs).await,
         };
         rows.extend(taken.map_err(|error| format!("{figure}: {error}"))?);

@@ -2,8 +2,8 @@
 
     python rfc2217_server.py [unanswered]
 
-The port is pyserial's `loop://`. Prints `listening: HOST:PORT`, then a line for each setting that changes. One connection
-after the other is served. With `unanswered`, the server takes connections and never says anything.
+The port is pyserial's `loop://`. Prints `listening: HOST:PORT`, then a line for each setting that changes. Each connection
+has a port of its own. With `unanswered`, the server takes connections and never says anything.
 """
 
 import logging
@@ -40,6 +40,16 @@ class Connection:
 
 def serve(connection):
     port = serial.serial_for_url("loop://", timeout=0.05)
+    try:
+        converse(connection, port)
+    except OSError:
+        # The other side has gone.
+        pass
+    connection.close()
+    print("connection ended", flush=True)
+
+
+def converse(connection, port):
     manager = serial.rfc2217.PortManager(port, Connection(connection), logger=log)
     over = threading.Event()
 
@@ -57,12 +67,9 @@ def serve(connection):
     try:
         while data := connection.recv(4096):
             port.write(b"".join(manager.filter(data)))
-    except OSError:
-        pass
-    over.set()
-    reader.join()
-    connection.close()
-    print("connection ended", flush=True)
+    finally:
+        over.set()
+        reader.join()
 
 
 listener = socket.create_server(("127.0.0.1", 0))
@@ -74,4 +81,4 @@ while True:
     if sys.argv[1:] == ["unanswered"]:
         kept.append(accepted)
     else:
-        serve(accepted)
+        threading.Thread(target=serve, args=(accepted,), daemon=True).start()

@@ -8,10 +8,12 @@
 //! | `render` | values as people read them |
 //! | `transfer` | files as arguments, with progress |
 //! | `console`, `network` | commands around byte streams |
+//! | `log` | what a device says, in a file and with the time |
 
 mod args;
 mod call;
 mod console;
+mod log;
 mod network;
 mod render;
 mod transfer;

@@ -253,7 +253,7 @@ impl Word for Item {
             What::Leaf(leaf) => match leaf.action {
                 Action::Method(interface, index) => args::of_method(command, &interface.methods[index]),
                 Action::Command(added) => args::of_command(command, added),
-                Action::Bytes(_, Bytes::Console) => command,
+                Action::Bytes(_, Bytes::Console) => console::start_arguments(command),
                 Action::Bytes(_, Bytes::Pipe) => console::pipe_arguments(command),
                 Action::Bytes(_, Bytes::Expect) => console::expect_arguments(command),
                 Action::Bytes(_, Bytes::ForwardTcp) => network::tcp_arguments(command),

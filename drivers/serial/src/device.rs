@@ -54,14 +54,6 @@ impl Reserved {
             // File systems without locks have none to respect.
             Err(error) => logger.warn(format!("{} cannot be locked: {error}", path.display())),
         }
-        let others = holders::of(path);
-        if !others.is_empty() {
-            let others = others.join(", ");
-            logger.warn(format!(
-                "{} is also open in {others}, which may take some of the output",
-                path.display()
-            ));
-        }
         let pseudo = fstat(port.as_fd()).is_ok_and(|stat| PSEUDO_TERMINALS.contains(&major(stat.st_rdev)));
         let closed_to_others = !pseudo && termios::ioctl_tiocexcl(port.as_fd()).is_ok();
         Ok(Self { port, closed_to_others })
@@ -167,7 +159,11 @@ fn apply(port: &mut serial2::SerialPort, wanted: Settings) -> io::Result<()> {
         Flow::Characters => FlowControl::XonXoff,
         Flow::Lines => FlowControl::RtsCts,
     });
-    port.set_configuration(&settings)
+    port.set_configuration(&settings)?;
+    // A line without a modem has no carrier to wait for, and loses none.
+    let mut modes = termios::tcgetattr(port.as_fd())?;
+    modes.control_modes.insert(ControlModes::CLOCAL | ControlModes::CREAD);
+    Ok(termios::tcsetattr(port.as_fd(), OptionalActions::Now, &modes)?)
 }
 
 /// Closing the port will not drop DTR.

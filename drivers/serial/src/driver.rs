@@ -6,7 +6,9 @@ use jumpstarter::{Driver, Io, Open, Result, driver, log::Logger, sync::Mutex, ta
 use jumpstarter_interfaces::Serial;
 
 use crate::{
+    address::Address,
     config::{SerialPortConfig, Wanted},
+    holders,
     hub::Hub,
     pace::Pace,
     port::{self, Line},
@@ -33,6 +35,9 @@ impl Driver for SerialPort {
         let port = Self { wanted: config.understand()?, link: Link::default(), logger: cx.logger() };
         if config.check_present && !port.wanted.address.is_loop() {
             port::open(&port.wanted, &port.logger).await?.close().await;
+            if let Address::Device(path) = &port.wanted.address {
+                holders::warn(path.clone(), &port.logger).await;
+            }
         }
         Ok(port)
     }

@@ -1,6 +1,11 @@
 //! Which other processes have a device open, so that a message can name them.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use jumpstarter::log::Logger;
 
 /// The processes that have the device open, as `name (pid)`, this one left out. Those of other users cannot be seen.
 pub(crate) fn of(path: &Path) -> Vec<String> {
@@ -22,4 +27,15 @@ pub(crate) fn of(path: &Path) -> Vec<String> {
         }
     }
     holders
+}
+
+/// Warns when others have the device open without having locked it. It takes a look at every process, so it is done once
+/// and not for each connection.
+pub(crate) async fn warn(path: PathBuf, logger: &Logger) {
+    let shown = path.display().to_string();
+    let others = tokio::task::spawn_blocking(move || of(&path)).await.unwrap_or_default();
+    if !others.is_empty() {
+        let others = others.join(", ");
+        logger.warn(format!("{shown} is also open in {others}, which may take some of the output"));
+    }
 }

@@ -245,6 +245,8 @@ impl Hub {
         let mut readers = locked(&self.readers);
         readers.all.retain(|other| !Arc::ptr_eq(other, reader));
         let last = readers.all.is_empty();
+        // Decided under the lock: nobody joins a port that is about to be closed.
+        readers.over |= last;
         drop(readers);
         if last {
             self.end(Over::Left);
@@ -497,6 +499,20 @@ mod tests {
         assert!(error.to_string().contains("fell 1048576 bytes behind"), "{error}");
         drop(quick);
         writer.abort();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn nobody_joins_a_port_that_the_last_one_is_leaving() {
+        for _ in 0..2000 {
+            let (hub, mut device) = port(64);
+            let leaving = hub.join().unwrap();
+            let left = spawn(async move { drop(leaving) });
+            if let Some(mut io) = hub.join() {
+                device.write_all(b"x").await.unwrap();
+                assert_eq!(io.recv().await.unwrap().as_deref(), Some(&b"x"[..]));
+            }
+            left.await.unwrap();
+        }
     }
 
     #[tokio::test]

@@ -42,18 +42,34 @@ pub(crate) async fn connect(place: &Place) -> Result<TcpStream> {
 /// A port that is a TCP connection. It has no settings and no control lines.
 pub(crate) async fn open(place: &Place) -> Result<Opened> {
     let (input, output) = connect(place).await?.into_split();
-    Ok(Opened { input: Box::new(input), output: Box::new(output), lines: std::sync::Arc::new(NoLines) })
+    Ok(Opened {
+        input: Box::new(Half { half: input, place: place.clone() }),
+        output: Box::new(Half { half: output, place: place.clone() }),
+        lines: std::sync::Arc::new(NoLines),
+    })
 }
 
-impl Input for OwnedReadHalf {
-    fn read<'a>(&'a mut self, buffer: &'a mut BytesMut) -> BoxFuture<'a, io::Result<usize>> {
-        Box::pin(self.read_buf(buffer))
+/// One direction of a connection, and where it leads, for messages.
+struct Half<T> {
+    half: T,
+    place: Place,
+}
+
+impl<T> Half<T> {
+    fn explain(&self, error: &io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("the connection to {} broke: {error}", self.place))
     }
 }
 
-impl Output for OwnedWriteHalf {
+impl Input for Half<OwnedReadHalf> {
+    fn read<'a>(&'a mut self, buffer: &'a mut BytesMut) -> BoxFuture<'a, io::Result<usize>> {
+        Box::pin(async move { self.half.read_buf(buffer).await.map_err(|error| self.explain(&error)) })
+    }
+}
+
+impl Output for Half<OwnedWriteHalf> {
     fn write<'a>(&'a mut self, data: &'a [u8]) -> BoxFuture<'a, io::Result<()>> {
-        Box::pin(self.write_all(data))
+        Box::pin(async move { self.half.write_all(data).await.map_err(|error| self.explain(&error)) })
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
 
 use jumpstarter_tests::python::{Python, scripts};
 use pty_process::{OwnedReadPty, OwnedWritePty, Pts, Pty};
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines, copy},
     net::TcpListener,
@@ -30,6 +31,11 @@ impl SerialLine {
         let (device, kept) = pty_process::open().expect("a pseudo-terminal");
         let name = rustix::pty::ptsname(device.as_fd(), Vec::new()).expect("its name");
         let path = PathBuf::from(std::ffi::OsStr::from_bytes(name.as_bytes()));
+        // As a real line, which has no echo of its own before somebody opens it.
+        let file = std::fs::File::options().read(true).write(true).open(&path).expect("the device file");
+        let mut raw = tcgetattr(&file).expect("its settings");
+        raw.make_raw();
+        tcsetattr(&file, OptionalActions::Now, &raw).expect("raw mode");
         Self { path, device, _kept: kept }
     }
 

@@ -1,7 +1,5 @@
 //! What is left behind after many connections.
 
-use std::time::Duration;
-
 use jumpstarter_client::{Device, Endpoint, Options};
 use jumpstarter_interfaces::SerialClient;
 use jumpstarter_tests::{
@@ -9,7 +7,7 @@ use jumpstarter_tests::{
     ours, programs,
 };
 
-use super::{counterparts::SerialLine, file, port};
+use super::{counterparts::SerialLine, file, port, soon};
 
 /// Connections.
 const CYCLES: usize = 10_000;
@@ -31,19 +29,6 @@ fn held(id: u32) -> (usize, u64) {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("a status");
     let memory = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("memory");
     (descriptors, memory.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number"))
-}
-
-/// Waits until something holds; the last connection is still on its way out when its client has gone.
-async fn soon<T>(mut look: impl FnMut() -> Result<T, String>) -> T {
-    let mut last = String::new();
-    for _ in 0..1000 {
-        match look() {
-            Ok(value) => return value,
-            Err(problem) => last = problem,
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("{last}")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -147,7 +147,7 @@ async fn a_server_of_rfc2217_is_killed_stopped_silent_or_none() {
     let mut server = Rfc2217::start(&python, &[]).await;
     let silent = Rfc2217::start(&python, &["unanswered"]).await;
     let echo = Server::start(Manner::Echo).await;
-    let url = |address: &str| format!("rfc2217://{address}?timeout=0.5");
+    let url = |address: &str| format!("rfc2217://{address}?timeout=2");
     let devices = port("remote", &url(&server.address), ", check_present: false")
         + &port("silent", &url(&silent.address), ", check_present: false")
         + &port("other", &url(&echo.address), ", check_present: false");

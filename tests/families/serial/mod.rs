@@ -59,3 +59,16 @@ fn j(host: &str, words: &[&str]) -> Command {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
+
+/// Waits until something holds that nobody tells: what goes on after a client has gone.
+async fn soon<T>(mut look: impl FnMut() -> Result<T, String>) -> T {
+    let mut last = String::new();
+    for _ in 0..1000 {
+        match look() {
+            Ok(value) => return value,
+            Err(problem) => last = problem,
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{last}")
+}

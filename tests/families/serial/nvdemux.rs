@@ -170,9 +170,10 @@ async fn what_is_not_there_is_named_when_the_time_is_over() {
     let devices = demultiplexer.node("main", "      timeout: 5\n      target: 'NOPE: 9'\n");
     let exporter = ours::start_text(&file(&devices)).await;
     let main: SerialClient = exporter.bench().client("main").expect("a console");
-    let error = main.connect().await.expect_err("there is none of this name");
+    // A call that takes this long is told by its stream.
+    let error = echoes(&main).await.expect_err("there is none of this name");
     let wanted = "the demultiplexer did not offer `NOPE: 9` within 5s: it offers `BPMP: 1`, `CCPLEX: 0`";
-    assert_eq!((error.kind(), error.message()), (ErrorKind::Timeout, wanted));
+    assert!(error.message().contains(wanted), "{error}");
     exporter.stop().await;
     std::fs::remove_file(demultiplexer.folder.path().join("tegra-if01")).expect("unplugged");
     let exporter = ours::start_text(&file(&demultiplexer.node("main", "      timeout: 0.3\n"))).await;

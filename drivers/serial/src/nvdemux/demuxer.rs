@@ -278,7 +278,7 @@ impl Demuxer {
         let mut complaint = None;
         let (mut line, mut error) = (Vec::new(), Vec::new());
         let mut stopping = self.stopping.clone();
-        let ended = loop {
+        loop {
             tokio::select! {
                 biased;
                 () = said(&mut stopping) => {
@@ -287,7 +287,7 @@ impl Demuxer {
                 }
                 read = next_line(&mut running.output, &mut line) => match read {
                     Ok(true) => self.offered(&String::from_utf8_lossy(&std::mem::take(&mut line))),
-                    _ => break running.ended.await,
+                    _ => break,
                 },
                 read = next_line(&mut running.errors, &mut error), if !matches!(complaint, Some(None)) => match read {
                     Ok(true) => {
@@ -307,6 +307,14 @@ impl Demuxer {
                     // It has closed this stream and may go on without.
                     _ => complaint = complaint.or(Some(None)),
                 },
+            }
+        }
+        // It may have closed its output and go on.
+        let ended = tokio::select! {
+            ended = &mut running.ended => ended,
+            () = said(&mut stopping) => {
+                stop(running).await;
+                return Trouble::Waiting("it was stopped".to_owned());
             }
         };
         // What it said last was perhaps not read yet.
