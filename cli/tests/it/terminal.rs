@@ -5,7 +5,10 @@ use std::io::{Read as _, Write as _};
 use pty_process::blocking::{Command, Pty, open};
 
 use crate::support::{J, JMP, Place, Running, code, example};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    process::{Pid, Signal, kill_process},
+    termios::{LocalModes, tcgetattr},
+};
 
 /// Prints how many lines say that the terminal is in its ordinary mode; a raw one says `-icanon`.
 const COOKED: &str = "stty -a | grep -c ' icanon'";
@@ -203,6 +206,10 @@ fn console(place: &Place, host: &str, options: &str) -> (Screen, Pid) {
     screen.wait_for("\r\n");
     let line = screen.seen[..screen.at].lines().last().unwrap().trim_start_matches("pid=").to_owned();
     screen.wait_for("Connected");
+    // What is typed before the terminal is raw is thrown away, with what was typed for the shell before.
+    while tcgetattr(&screen.pty).unwrap().local_modes.contains(LocalModes::ICANON) {
+        std::thread::yield_now();
+    }
     (screen, Pid::from_raw(line.parse().unwrap()).unwrap())
 }
 

@@ -68,12 +68,12 @@ impl Bench {
 
 /// Ports that answer with what they are sent, and what stands in the table.
 const ECHOES: [(&str, &str); 6] = [
-    ("loop", "connect, `loop://`"),
-    ("paced", "connect with `cps`"),
-    ("device", "connect, device file with `disable_hupcl`"),
-    ("alternative", "connect, `alt://`"),
-    ("spied", "connect, `spy://`"),
-    ("socket", "connect, `socket://`"),
+    ("loop", "connect (loop://)"),
+    ("paced", "connect (cps)"),
+    ("device", "connect (device file, disable_hupcl)"),
+    ("alternative", "connect (alt://)"),
+    ("spied", "connect (spy://)"),
+    ("socket", "connect (socket://)"),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,7 +111,7 @@ pub(super) async fn run(client: &Client, code: &str) -> Result<String, String> {
 async fn python_on_ours(methods: &mut Methods, bench: &mut Bench, python: &Python, host: &str) {
     const PAIR: Pair = Pair::PythonOnOurs;
     let client = Client::new(python, host);
-    for (name, shown) in ECHOES.into_iter().chain([("remote", "connect, `rfc2217://`")]) {
+    for (name, shown) in ECHOES.into_iter().chain([("remote", "connect (rfc2217://)")]) {
         let code = format!(
             "with node('{name}').pexpect() as session:\n    session.sendline('ping')\n    session.expect('ping', timeout=20)\n"
         );
@@ -126,8 +126,8 @@ async fn python_on_ours(methods: &mut Methods, bench: &mut Bench, python: &Pytho
     })
     .await;
     for (name, shown, text) in [
-        ("absent", "connect, no such device", "there is no /dev/ttyDoesNotExist0"),
-        ("searched", "connect, `hwgrep://` without a match", "no port matches hwgrep://no such port"),
+        ("absent", "connect (no such device)", "there is no /dev/ttyDoesNotExist0"),
+        ("searched", "connect (hwgrep:// without a match)", "no port matches hwgrep://no such port"),
     ] {
         let code = format!("with node('{name}').stream() as stream:\n    stream.receive()\n");
         let error = run(&client, &code).await.expect_err("there is no such port");
@@ -135,8 +135,8 @@ async fn python_on_ours(methods: &mut Methods, bench: &mut Bench, python: &Pytho
         methods.otherwise(PAIR, DRIVER, shown, "an error that names it");
     }
     let twice = "session = node('device').open()\nsession.sendline('one')\nsession.expect('one', timeout=20)\n\
-                 with node('device').stream() as stream:\n    stream.send(b'two')\n    got = b''\n    while b'two' not in got:\n        got += stream.receive()\n";
-    methods.works(PAIR, DRIVER, "open and stream, both at once", run(&client, twice).await);
+                 with node('device').stream() as stream:\n    stream.send(b'two')\n    got = b''\n    while b'two' not in got:\n        got += stream.receive()\nnode('device').stack.close()\n";
+    methods.works(PAIR, DRIVER, "open and stream at once", run(&client, twice).await);
     let close = "from anyio import EndOfStream\nwith node('device').stream() as stream:\n    stream.send(b'x')\n    stream.receive()\n    node('device').call('close')\n    \
                  try:\n        while True: stream.receive()\n    except EndOfStream:\n        pass\nnode('device').call('close')\n";
     methods.works(PAIR, DRIVER, "close", run(&client, close).await);
@@ -146,10 +146,10 @@ async fn python_on_ours(methods: &mut Methods, bench: &mut Bench, python: &Pytho
     bench.remote.until("changed RTS to inactive").await;
     methods.works(PAIR, DRIVER, "set_dtr", result.clone());
     methods.works(PAIR, DRIVER, "set_rts", result);
-    methods.works(PAIR, DRIVER, "`j … pipe --no-output`", piped(&client).await);
+    methods.works(PAIR, DRIVER, "j pipe --no-output", piped(&client).await);
     let mut console = python.command("j");
     console.args(["device", "start-console"]).env("JUMPSTARTER_HOST", host);
-    methods.works(PAIR, DRIVER, "`j … start-console`", started(&console, "exit with CTRL+B").await);
+    methods.works(PAIR, DRIVER, "j start-console", started(&console, "exit with CTRL+B").await);
 }
 
 /// What is piped into Python's `j` arrives: the port's echo is what a second connection hears.
@@ -205,18 +205,18 @@ async fn ours_on_python(methods: &mut Methods, bench: &mut Bench, device: &Devic
     methods.otherwise(
         PAIR,
         DRIVER,
-        "connect, `rfc2217://`",
+        "connect (rfc2217://)",
         "0.9.0 fails: ports of this kind lack what its event loop needs (`write_timeout`)",
     );
     for (name, shown, text) in [
-        ("absent", "connect, no such device", "/dev/ttyDoesNotExist0"),
-        ("searched", "connect, `hwgrep://` without a match", "no such port"),
+        ("absent", "connect (no such device)", "/dev/ttyDoesNotExist0"),
+        ("searched", "connect (hwgrep:// without a match)", "no such port"),
     ] {
         let error = echoes(&client(name)).await.expect_err("there is no such port");
         assert!(error.to_string().contains(text), "{error}");
         methods.otherwise(PAIR, DRIVER, shown, "an error that names it");
     }
-    methods.otherwise(PAIR, DRIVER, "open and stream, both at once", two_at_once(&client("device")).await);
+    methods.otherwise(PAIR, DRIVER, "open and stream at once", two_at_once(&client("device")).await);
     methods.works(PAIR, DRIVER, "close", closed(&client("socket")).await);
     let remote = client("remote");
     let result = remote.set_dtr(false).await;
@@ -231,12 +231,12 @@ async fn ours_on_python(methods: &mut Methods, bench: &mut Bench, device: &Devic
     } else {
         Err(String::from_utf8_lossy(&piped.stderr).into_owned())
     };
-    methods.works(PAIR, DRIVER, "`j … pipe --no-output`", piped);
+    methods.works(PAIR, DRIVER, "j pipe --no-output", piped);
     let console = j(host, &["alternative", "start-console"]);
     methods.works(
         PAIR,
         DRIVER,
-        "`j … start-console`",
+        "j start-console",
         started(console.as_std(), "Ctrl-B three times leaves").await,
     );
 }

@@ -24,7 +24,7 @@ async fn a_program_at_the_far_end_of_a_line_is_used_at_its_prompt() {
     console.expect("device> ").await.expect("a prompt");
     console.send_line("echo $((6 * 7)); tty").await.expect("sent");
     let found = console
-        .expect(Pattern::regex(r"\n42\r\n(/dev/pts/\d+)\r\n").expect("a pattern"))
+        .expect(Pattern::regex(r"42\r\n(/dev/pts/\d+)\r\n").expect("a pattern"))
         .await
         .expect("answers");
     assert_ne!(found.groups[0].as_deref(), shell.path.to_str(), "the program has a terminal of its own");
