@@ -23,8 +23,8 @@ use crate::{
 /// Bytes per second of a line with 3 Mbit/s and ten bits per byte.
 const LINE: usize = 300_000;
 
-/// How often a piece is sent at that speed.
-const TICK: Duration = Duration::from_millis(10);
+/// How many pieces are sent in a second at that speed.
+const PIECES: usize = 100;
 
 /// Seconds at that speed.
 const SECONDS: usize = 10;
@@ -141,8 +141,8 @@ async fn echo(io: Io, bytes: usize, speed: Option<usize>) -> Outcome<(Io, Durati
     let begun = Instant::now();
     let (mut reader, mut writer) = tokio::io::split(io);
     let send = async {
-        let piece = speed.map_or(64 << 10, |speed| speed / 1000 * TICK.as_millis() as usize);
-        let mut clock = tokio::time::interval(TICK);
+        let piece = speed.map_or(64 << 10, |speed| speed / PIECES);
+        let mut clock = tokio::time::interval(Duration::from_millis(1000 / PIECES as u64));
         for start in (0..bytes).step_by(piece) {
             if speed.is_some() {
                 clock.tick().await;

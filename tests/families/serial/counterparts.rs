@@ -23,7 +23,7 @@ pub(crate) struct SerialLine {
     /// The device's side.
     pub(crate) device: Pty,
     /// Keeps the line up while nobody has the device file open.
-    _kept: Pts,
+    kept: Pts,
 }
 
 impl SerialLine {
@@ -36,15 +36,15 @@ impl SerialLine {
         let mut raw = tcgetattr(&file).expect("its settings");
         raw.make_raw();
         tcsetattr(&file, OptionalActions::Now, &raw).expect("raw mode");
-        Self { path, device, _kept: kept }
+        Self { path, device, kept }
     }
 
     /// A device that answers with what it is sent.
     pub(crate) fn echo(self) -> Echo {
-        let Self { path, device, _kept } = self;
+        let Self { path, device, kept } = self;
         let (mut from, mut to) = device.into_split();
         let task = tokio::spawn(async move {
-            let _keep = _kept;
+            let _kept = kept;
             let _ = copy(&mut from, &mut to).await;
         });
         Echo { path, task }
@@ -52,7 +52,7 @@ impl SerialLine {
 
     /// A program at the far end of a cable.
     pub(crate) fn program(self, program: &str, arguments: &[&str]) -> Terminal {
-        let Self { path, device, _kept } = self;
+        let Self { path, device, kept } = self;
         let (pty, pts) = pty_process::open().expect("a pseudo-terminal");
         let command =
             pty_process::Command::new(program).args(arguments).env("PS1", "device> ").kill_on_drop(true);
@@ -61,7 +61,7 @@ impl SerialLine {
         let (mut from_line, mut to_line) = device.into_split();
         let tasks = [
             tokio::spawn(async move {
-                let _keep = _kept;
+                let _kept = kept;
                 let _ = copy(&mut from_program, &mut to_line).await;
             }),
             tokio::spawn(async move {
