@@ -13,6 +13,7 @@ use jumpstarter_tests::{
     python::{Python, python},
 };
 use pty_process::Pty;
+use rustix::termios::{LocalModes, tcgetattr};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     time::timeout,
@@ -172,6 +173,10 @@ async fn started(plain: &std::process::Command, hello: &str) -> Result<(), Strin
     }
     let mut child = command.spawn(pts).map_err(|error| error.to_string())?;
     shown(&mut terminal, hello).await?;
+    // What is typed before the terminal is raw is thrown away.
+    while tcgetattr(&terminal).is_ok_and(|settings| settings.local_modes.contains(LocalModes::ICANON)) {
+        tokio::task::yield_now().await;
+    }
     terminal.write_all(b"typed").await.map_err(|error| error.to_string())?;
     shown(&mut terminal, "typed").await?;
     terminal.write_all(b"\x02\x02\x02").await.map_err(|error| error.to_string())?;
