@@ -63,6 +63,7 @@ use crate::report::Outcome;
     feature = "composite",
     feature = "network",
     feature = "power",
+    feature = "serial",
     feature = "shell",
     feature = "storage"
 ))]
@@ -75,6 +76,8 @@ const FAMILIES: &[&[&dyn DriverFactory]] = &[
     jumpstarter_driver_network::DRIVERS,
     #[cfg(feature = "power")]
     jumpstarter_driver_power::DRIVERS,
+    #[cfg(feature = "serial")]
+    jumpstarter_driver_serial::DRIVERS,
     #[cfg(feature = "shell")]
     jumpstarter_driver_shell::DRIVERS,
     #[cfg(feature = "storage")]
@@ -92,6 +95,7 @@ pub const CLIENTS: &[ClientEntry] = jumpstarter_interfaces::CLIENTS;
     feature = "composite",
     feature = "network",
     feature = "power",
+    feature = "serial",
     feature = "shell",
     feature = "storage"
 ))]
@@ -128,6 +132,7 @@ mod joined {
     feature = "composite",
     feature = "network",
     feature = "power",
+    feature = "serial",
     feature = "shell",
     feature = "storage"
 )))]

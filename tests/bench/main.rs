@@ -17,6 +17,7 @@
 //! | `calls` | unary calls one after the other and many at once, streaming calls |
 //! | `streams` | byte streams, and the memory of idle ones |
 //! | `forward` | a local port that leads to a device |
+//! | `serial` | a serial port that echoes |
 //! | `upload` | an image on its way to storage, with its digest |
 //! | `storage` | a large image to a directory and back, and the memory for it |
 //! | `programs` | start-up of programs and exporters |
@@ -37,6 +38,7 @@ mod ours;
 mod process;
 mod programs;
 mod report;
+mod serial;
 mod storage;
 mod streams;
 mod upload;
@@ -66,12 +68,12 @@ impl Effort {
 
 /// Every figure in the order of the table.
 const FIGURES: &[&str] = &[
-    "dispatch", "unary", "callers", "stream", "bytes", "memory", "forward", "upload", "storage", "help", "j", "shell",
-    "start", "idle",
+    "dispatch", "unary", "callers", "stream", "bytes", "memory", "forward", "upload", "storage", "serial", "help", "j",
+    "shell", "start", "idle",
 ];
 
 /// Figures that need the programs.
-const OF_PROGRAMS: &[&str] = &["forward", "storage", "help", "j", "shell", "start", "idle"];
+const OF_PROGRAMS: &[&str] = &["forward", "storage", "serial", "help", "j", "shell", "start", "idle"];
 
 fn main() -> ExitCode {
     match run() {
@@ -150,6 +152,7 @@ async fn take(figures: &[&str], effort: Effort) -> Outcome<Vec<Row>> {
             "j" => programs.j(effort).await,
             "shell" => programs.shell(effort).await,
             "start" => programs.start(effort).await,
+            "serial" => serial::take(effort, &programs).await,
             _ => idle::take(effort, &programs).await,
         };
         rows.extend(taken.map_err(|error| format!("{figure}: {error}"))?);

@@ -21,6 +21,7 @@ const DRIVERS: &[&[&dyn DriverFactory]] = &[
     jumpstarter_driver_composite::DRIVERS,
     jumpstarter_driver_network::DRIVERS,
     jumpstarter_driver_power::DRIVERS,
+    jumpstarter_driver_serial::DRIVERS,
 ];
 
 /// What is wrong with a file, as `jmp` prints it; empty if nothing is.

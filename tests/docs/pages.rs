@@ -17,6 +17,7 @@ pub(crate) const CHECKED: &[&str] = &[
     "docs/writing-a-driver.md",
     "docs/expansion.md",
     "docs/exporter-file.md",
+    "docs/serial.md",
 ];
 
 fn pages(folder: &Path, found: &mut Vec<PathBuf>) {

@@ -8,6 +8,7 @@
 mod composite;
 mod network;
 mod power;
+mod serial;
 mod shell;
 mod steady;
 mod storage;

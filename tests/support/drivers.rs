@@ -4,10 +4,8 @@
 //! |---|---|
 //! | [`errors`] | the driver made for the recordings, `compatibility/errors_driver.json`: every way to fail |
 //! | [`shapes`] | nothing of upstream's: every shape that generated Python clients have to know |
-//! | [`serial`] | a serial port on a `loop://` address |
 
 pub mod errors;
-pub mod serial;
 pub mod shapes;
 
 use jumpstarter::DriverFactory;
@@ -15,7 +13,6 @@ use jumpstarter::DriverFactory;
 /// All of them.
 pub const DRIVERS: &[&dyn DriverFactory] = &[
     errors::ErrorsDriver::DRIVER,
-    serial::LoopSerial::DRIVER,
     shapes::ShapesDriver::DRIVER,
     shapes::FamilyDriver::DRIVER,
     shapes::TypedFamilyDriver::DRIVER,

@@ -157,7 +157,7 @@ async fn print(ty: Type, reply: Reply, json: bool) -> Outcome {
 
 async fn bytes(leaf: &Leaf, method: &str, what: Bytes, matches: &ArgMatches, place: &Place) -> Outcome {
     match what {
-        Bytes::Console => console::start(&leaf.device, method, place).await,
+        Bytes::Console => console::start(&leaf.device, method, matches, place).await,
         Bytes::Pipe => console::pipe(&leaf.device, method, matches, place).await,
         Bytes::Expect => console::expect(&leaf.device, method, matches, place).await,
         Bytes::ForwardTcp => network::tcp(&leaf.device, method, matches, place).await,

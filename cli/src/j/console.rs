@@ -10,7 +10,7 @@ use jumpstarter_client::{
 use jumpstarter_core::{Context as _, Delay, Error, Io};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use super::{args::own_option, notice};
+use super::{args::own_option, log, notice};
 use crate::{
     output,
     report::{Outcome, Stop, signal_code},
@@ -30,6 +30,15 @@ const LINGER: Duration = Duration::from_secs(1);
 /// How much input is read at once.
 const BUFFER: usize = 16 * 1024;
 
+pub(super) fn start_arguments(command: Command) -> Command {
+    command
+        .arg(
+            own_option("log", "FILE", "Also append what the device says to a file")
+                .value_hint(ValueHint::FilePath),
+        )
+        .arg(flag("timestamps", "Begin each line of the log with the time at which it began"))
+}
+
 pub(super) fn pipe_arguments(command: Command) -> Command {
     command
         .arg(
@@ -41,6 +50,7 @@ pub(super) fn pipe_arguments(command: Command) -> Command {
         .arg(flag("input", "Send standard input, although it is a terminal").short('i'))
         .arg(flag("no-input", "Send nothing, although standard input is no terminal"))
         .arg(flag("no-output", "Send standard input and end"))
+        .arg(flag("timestamps", "Begin each line with the time at which it began"))
 }
 
 pub(super) fn expect_arguments(command: Command) -> Command {
@@ -66,14 +76,24 @@ pub(super) fn expect_arguments(command: Command) -> Command {
 }
 
 /// The console in this terminal.
-pub(super) async fn start(device: &Device, method: &str, place: &Place) -> Outcome {
+pub(super) async fn start(device: &Device, method: &str, matches: &ArgMatches, place: &Place) -> Outcome {
+    let file = matches.get_one::<String>("log");
+    let stamped = matches.get_flag("timestamps");
+    if stamped && file.is_none() {
+        return Err(place.wrong("'--timestamps' needs '--log'."));
+    }
     if !std::io::stdin().is_terminal() {
         let pipe = place.path.rsplit_once(' ').map_or("j", |(above, _)| above);
         return Err(Stop::failed(format!(
             "a console needs a terminal; `{pipe} pipe` takes input from elsewhere"
         )));
     }
+    let log = file.map(|file| log::Log::open(file, stamped)).transpose()?;
     let io = device.open_stream(method).await?;
+    let io = match log {
+        Some(log) => log.of(io),
+        None => io,
+    };
     notice("Connected; Ctrl-B three times leaves.");
     let left = console::interactive(io).await?;
     match left {
@@ -100,6 +120,9 @@ pub(super) async fn pipe(device: &Device, method: &str, matches: &ArgMatches, pl
         return Err(place.wrong("'--input' / '-i' and '--no-input' exclude each other."));
     }
     let input = !is("no-input") && (is("input") || !std::io::stdin().is_terminal());
+    if is("no-output") && is("timestamps") {
+        return Err(place.wrong("'--no-output' and '--timestamps' exclude each other."));
+    }
     if is("no-output") && (file.is_some() || !input) {
         return Err(place.wrong(if input {
             "'--no-output' and '--output' / '-o' exclude each other."
@@ -117,6 +140,7 @@ pub(super) async fn pipe(device: &Device, method: &str, matches: &ArgMatches, pl
         None => Box::pin(tokio::io::stdout()),
     };
     let io = device.open_stream(method).await?;
+    let io = if is("timestamps") { log::stamped(io) } else { io };
     let to = file.map_or("standard output", String::as_str);
     let end = match (input, is("no-output")) {
         (true, true) => {

@@ -9,11 +9,13 @@
 //! | `transfer` | files as arguments, with progress |
 //! | `console`, `network` | commands around byte streams |
 //! | `shell` | the methods of shell drivers |
+//! | `log` | what a device says, in a file and with the time |
 
 mod args;
 mod call;
 mod console;
 mod flash;
+mod log;
 mod network;
 mod render;
 mod shell;

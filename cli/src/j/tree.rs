@@ -298,7 +298,7 @@ impl Action {
             Self::Command(added) => args::of_command(command, added),
             Self::Shell => return shell::arguments(command),
             Self::Flash(_) => flash::arguments(command),
-            Self::Bytes(_, Bytes::Console) => command,
+            Self::Bytes(_, Bytes::Console) => console::start_arguments(command),
             Self::Bytes(_, Bytes::Pipe) => console::pipe_arguments(command),
             Self::Bytes(_, Bytes::Expect) => console::expect_arguments(command),
             Self::Bytes(_, Bytes::ForwardTcp) => network::tcp_arguments(command),

@@ -4,7 +4,14 @@ use std::io::{Read as _, Write as _};
 
 use pty_process::blocking::{Command, Pty, open};
 
-use crate::support::{JMP, Place, example};
+use crate::support::{J, JMP, Place, Running, code, example};
+use rustix::{
+    process::{Pid, Signal, kill_process},
+    termios::{LocalModes, tcgetattr},
+};
+
+/// Prints how many lines say that the terminal is in its ordinary mode; a raw one says `-icanon`.
+const COOKED: &str = "stty -a | grep -c ' icanon'";
 
 /// A program in a terminal, and everything it has shown so far.
 struct Screen {
@@ -66,7 +73,7 @@ impl Screen {
 fn the_console_is_interactive_and_leaves_after_three_keys() {
     let place = Place::new();
     let script = format!(
-        "j board storage flash {} && j board power on && j board console start-console; echo left=$?; stty -a | grep -c -w icanon",
+        "j board storage flash {} && j board power on && j board console start-console; echo left=$?; {COOKED}",
         example("hello.board")
     );
     let board = example("board.yaml");
@@ -169,4 +176,119 @@ fn ctrl_c_reaches_the_script_around_as_well() {
     screen.send("\x03");
     screen.wait_for("script heard it");
     assert_eq!(screen.end(), 1);
+}
+
+/// An exporter with one port.
+fn port(place: &Place, url: &str) -> String {
+    let text = format!(
+        "apiVersion: jumpstarter.dev/v1alpha1\nkind: ExporterConfig\nexport:\n  port: {{type: serial, config: {{url: \"{url}\", check_present: false}}}}\n"
+    );
+    place.file("port.yaml", &text).display().to_string()
+}
+
+/// A session of its own, which a test can kill, and where it is.
+fn session(place: &Place, url: &str) -> (Running, String) {
+    let file = port(place, url);
+    let words = ["shell", "--exporter-config", &file, "--", "sh", "-c", "echo $JUMPSTARTER_HOST; exec cat"];
+    let mut running = Running::start(place.jmp(&words).stdin(std::process::Stdio::piped()));
+    let host = running.line();
+    (running, host)
+}
+
+/// A console in a terminal, in raw mode and with its process.
+fn console(place: &Place, host: &str, options: &str) -> (Screen, Pid) {
+    let script = format!(
+        "sh -c 'echo pid=$$; exec {J} port start-console {options}'; echo left=$?; {COOKED}; stty size"
+    );
+    let mut screen =
+        Screen::of(place, Command::new("sh").args(["-c", &script]), &[("JUMPSTARTER_HOST", host)]);
+    screen.wait_for("pid=");
+    screen.wait_for("\r\n");
+    let line = screen.seen[..screen.at].lines().last().unwrap().trim_start_matches("pid=").to_owned();
+    screen.wait_for("Connected");
+    // What is typed before the terminal is raw is thrown away, with what was typed for the shell before.
+    while tcgetattr(&screen.pty).unwrap().local_modes.contains(LocalModes::ICANON) {
+        std::thread::yield_now();
+    }
+    (screen, Pid::from_raw(line.parse().unwrap()).unwrap())
+}
+
+#[test]
+fn every_signal_puts_the_terminal_back() {
+    let place = Place::new();
+    let (running, host) = session(&place, "loop://");
+    for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129), (Signal::INT, 130), (Signal::QUIT, 131)] {
+        let (mut screen, process) = console(&place, &host, "");
+        // What comes back was typed in raw mode: Ctrl-C and the rest are only bytes. A shell that ended would not echo it.
+        screen.send("ab\x1acd");
+        screen.wait_for("ab\x1acd");
+        kill_process(process, signal).unwrap();
+        screen.wait_for(&format!("left={code}\r\n1\r\n"));
+        assert_eq!(screen.end(), 0);
+    }
+    running.signal(Signal::TERM);
+    running.end();
+}
+
+#[test]
+fn a_lost_connection_is_an_error_and_puts_the_terminal_back() {
+    let place = Place::new();
+    let (running, host) = session(&place, "loop://");
+    let (mut screen, _) = console(&place, &host, "");
+    screen.send("typed");
+    screen.wait_for("typed");
+    running.signal(Signal::KILL);
+    screen.wait_for("Error: ");
+    screen.wait_for("left=1\r\n1\r\n");
+    assert_eq!(screen.end(), 0);
+    let mut running = running;
+    running.child.wait().unwrap();
+}
+
+#[test]
+fn the_end_of_the_device_leaves_the_console_and_resizing_does_not() {
+    let place = Place::new();
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (running, host) = session(&place, &format!("socket://{}", server.local_addr().unwrap()));
+    let (mut screen, _) = console(&place, &host, "");
+    let (mut device, _) = server.accept().unwrap();
+    screen.pty.resize(pty_process::Size::new(50, 132)).unwrap();
+    device.write_all(b"still there\r\n").unwrap();
+    screen.wait_for("still there");
+    screen.send("x");
+    let mut typed = [0];
+    device.read_exact(&mut typed).unwrap();
+    assert_eq!(&typed, b"x");
+    drop(device);
+    screen.wait_for("The device ended the connection.");
+    screen.wait_for("left=0\r\n1\r\n50 132\r\n");
+    assert_eq!(screen.end(), 0);
+    running.signal(Signal::TERM);
+    assert_eq!(code(&running.end()), 143);
+}
+
+#[test]
+fn a_console_is_logged_with_the_time_of_each_line() {
+    let place = Place::new();
+    let (running, host) = session(&place, "loop://");
+    place.file("console.log", "from before\n");
+    let (mut screen, _) = console(&place, &host, "--log console.log --timestamps");
+    screen.send("one\ntwo\n\x02\x02\x02");
+    screen.wait_for("left=0");
+    assert_eq!(screen.end(), 0);
+    let log = std::fs::read_to_string(place.path().join("console.log")).unwrap();
+    let lines: Vec<_> = log.lines().collect();
+    assert_eq!(lines[0], "from before");
+    for (line, text) in lines[1..3].iter().zip(["one", "two"]) {
+        let (time, said) = line.split_once(' ').unwrap();
+        assert_eq!(said, text, "{log}");
+        // 2026-11-28T19:42:41.123+00:00
+        let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        assert!(
+            ["0000-00-00T00:00:00.000+00:00", "0000-00-00T00:00:00.000-00:00"].contains(&shape.as_str()),
+            "{time}"
+        );
+    }
+    running.signal(Signal::TERM);
+    running.end();
 }

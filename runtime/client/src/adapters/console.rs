@@ -375,4 +375,38 @@ mod tests {
         assert_eq!(settings(&program), before);
         assert!(far.recv().await.is_err(), "dropping a console cuts the stream");
     }
+
+    /// A stream that panics when it is read.
+    struct Panicking;
+
+    impl AsyncRead for Panicking {
+        fn poll_read(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+            _: &mut tokio::io::ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            panic!("as a mistake would")
+        }
+    }
+
+    #[tokio::test]
+    async fn the_terminal_is_put_back_after_a_panic_and_a_broken_stream() {
+        use futures::FutureExt as _;
+
+        let (_person, program) = terminal();
+        let settings = || {
+            let settings = termios::tcgetattr(&program).unwrap();
+            (settings.local_modes, settings.input_modes, settings.output_modes)
+        };
+        let before = settings();
+        let device = Io::join(Panicking, tokio::io::sink());
+        let console = on_terminal(device, program.as_fd(), ESCAPE);
+        assert!(std::panic::AssertUnwindSafe(console).catch_unwind().await.is_err());
+        assert_eq!(settings(), before);
+
+        let (near, far) = Io::pair();
+        drop(far);
+        assert!(on_terminal(near, program.as_fd(), ESCAPE).await.is_err());
+        assert_eq!(settings(), before);
+    }
 }
