@@ -9,7 +9,7 @@ use jumpstarter_tests::ours;
 use jumpstarter_tests::python::python;
 
 use crate::shell::{connect, seen};
-use crate::steady::Held;
+use crate::steady::{Held, alone};
 
 /// Groups in groups; references across, into groups, to groups, and forwards: to what stands further down in the file.
 const CONFIG: &str = "
@@ -109,6 +109,9 @@ async fn groups_nest_on_the_command_line() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_that_open_and_close_leave_nothing_behind() {
+    if !alone("composite::sessions_that_open_and_close_leave_nothing_behind") {
+        return;
+    }
     for _ in 0..20 {
         ours::start_text(CONFIG).await.stop().await;
     }

@@ -14,7 +14,7 @@ use jumpstarter_tests::{ours, programs};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::steady::Held;
+use crate::steady::{Held, alone};
 
 const CONFIG: &str = r#"
 apiVersion: jumpstarter.dev/v1alpha1
@@ -123,7 +123,7 @@ fn shown(words: &[&str], output: &std::process::Output) -> String {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let code = output.status.code().map_or_else(|| output.status.to_string(), |code| code.to_string());
     let lines = out.lines().map(str::to_owned).chain(err.lines().map(|line| format!("2> {line}")));
-    let lines: String = lines.map(|line| format!("{line}\n")).collect();
+    let lines: String = lines.flat_map(|line| [line, "\n".to_owned()]).collect();
     format!("$ j {}\n{lines}[{code}]\n", words.join(" "))
 }
 
@@ -229,6 +229,9 @@ const ROUNDS: usize = 1000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_calls_leave_nothing_behind() -> Result<()> {
+    if !alone("shell::a_thousand_calls_leave_nothing_behind") {
+        return Ok(());
+    }
     let exporter = ours::start_text(CONFIG).await;
     let shell: ShellClient = exporter.bench().client("shell")?;
     for _ in 0..20 {

@@ -1,10 +1,33 @@
-//! What a process holds: it may not grow with what was done and is over.
+//! What a process holds: it may not grow with what was done and is over. Tests that look at it have a process for
+//! themselves, because others beside them hold things as well.
 
 use std::fs;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::time::sleep;
+
+/// Set in the process of one test.
+const ALONE: &str = "JUMPSTARTER_TEST_ALONE";
+
+/// Runs the test of this name in a process of its own, unless this is that process: then it answers `true`.
+///
+/// # Panics
+///
+/// When the test fails there, with everything that it wrote.
+pub(crate) fn alone(test: &str) -> bool {
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.args(["--exact", test, "--nocapture"]).env(ALONE, "1").stdin(Stdio::null());
+    let output = command.output().expect("this program runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("1 passed"), "there is no test {test}:\n{said}");
+    false
+}
 
 /// What this process holds.
 #[derive(Clone, Copy, Debug)]

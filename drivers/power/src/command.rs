@@ -130,14 +130,12 @@ impl Power for CommandPower {
 
 impl PowerCycle for CommandPower {
     async fn cycle(&self, wait: Delay) -> Result<()> {
-        match &self.config.cycle {
-            Some(command) => self.run("cycle", command, Some(wait)).await.map(drop),
-            None => {
-                self.off().await?;
-                sleep(wait.get()).await;
-                self.on().await
-            }
+        if let Some(command) = &self.config.cycle {
+            return self.run("cycle", command, Some(wait)).await.map(drop);
         }
+        self.off().await?;
+        sleep(wait.get()).await;
+        self.on().await
     }
 }
 
@@ -147,18 +145,15 @@ fn unreadable() -> Error {
 
 /// `5.0 2.0`, or `{"voltage": 5.0, "current": 2.0}`.
 fn reading(text: &str) -> Option<PowerReading> {
-    let (voltage, current) = match serde_json::from_str::<serde_json::Value>(text) {
-        Ok(value @ serde_json::Value::Object(_)) => {
-            (value.get("voltage")?.as_f64()?, value.get("current")?.as_f64()?)
-        }
-        _ => {
-            let mut words = text.split_whitespace().map(str::parse);
-            let (Some(Ok(voltage)), Some(Ok(current)), None) = (words.next(), words.next(), words.next())
-            else {
-                return None;
-            };
-            (voltage, current)
-        }
+    let json = serde_json::from_str::<serde_json::Value>(text).ok().filter(serde_json::Value::is_object);
+    let (voltage, current) = if let Some(value) = json {
+        (value.get("voltage")?.as_f64()?, value.get("current")?.as_f64()?)
+    } else {
+        let mut words = text.split_whitespace().map(str::parse);
+        let (Some(Ok(voltage)), Some(Ok(current)), None) = (words.next(), words.next(), words.next()) else {
+            return None;
+        };
+        (voltage, current)
     };
     (f64::is_finite(voltage) && f64::is_finite(current)).then_some(PowerReading { voltage, current })
 }
@@ -195,7 +190,7 @@ impl Power for MockCommandPower {
     }
 
     async fn read(&self) -> Result<Stream<PowerReading>> {
-        if self.measures { self.supply.read() } else { Err(unreadable()) }
+        if self.measures { Ok(self.supply.read()) } else { Err(unreadable()) }
     }
 }
 

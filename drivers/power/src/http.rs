@@ -249,7 +249,7 @@ impl Power for MockHttpPower {
     }
 
     async fn read(&self) -> Result<Stream<PowerReading>> {
-        if self.measures { self.supply.read() } else { Err(unreadable()) }
+        if self.measures { Ok(self.supply.read()) } else { Err(unreadable()) }
     }
 }
 
@@ -267,15 +267,15 @@ mod tests {
     fn a_number_is_found_where_the_path_leads() {
         let shelly = json!({"meters": [{"power": 11.5}, {"power": "12"}], "voltage": 230, "ison": true});
         for (path, wanted) in [
-            (None, 230.0),
-            (Some("meters.0.power"), 11.5),
-            (Some("meters.-1.power"), 12.0),
-            (Some("ison"), 1.0),
+            (None, "230"),
+            (Some("meters.0.power"), "11.5"),
+            (Some("meters.-1.power"), "12"),
+            (Some("ison"), "1"),
         ] {
-            assert_eq!(number(path, &shelly).unwrap(), wanted, "{path:?}");
+            assert_eq!(number(path, &shelly).unwrap().to_string(), wanted, "{path:?}");
         }
         // Without a path, what is missing is not measured.
-        assert_eq!(number(None, &json!([])).unwrap(), 0.0);
+        assert_eq!(number(None, &json!([])).unwrap().to_string(), "0");
         for (path, message) in [
             ("meters.2.power", "the answer of `power_read` has nothing at `meters.2.power`"),
             ("meters.-3.power", "the answer of `power_read` has nothing at `meters.-3.power`"),

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use jumpstarter::{Result, Stream, log::Logger};
+use jumpstarter::{Stream, log::Logger};
 use jumpstarter_interfaces::PowerReading;
 
 /// A supply that exists in memory. What it measures follows from its state.
@@ -25,8 +25,8 @@ impl Simulated {
     }
 
     /// One reading, as the devices give it.
-    pub(crate) fn read(&self) -> Result<Stream<PowerReading>> {
+    pub(crate) fn read(&self) -> Stream<PowerReading> {
         let (voltage, current) = if self.on.load(SeqCst) { (5.0, 2.0) } else { (0.0, 0.0) };
-        Ok(Stream::from_values([PowerReading { voltage, current }]))
+        Stream::from_values([PowerReading { voltage, current }])
     }
 }

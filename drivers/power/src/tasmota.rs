@@ -397,11 +397,12 @@ fn reason(error: &ConnectionError) -> String {
             Error::from(std::io::Error::new(error.kind(), error.to_string())).message().to_owned()
         }
         ConnectionError::ConnectionRefused(code) => format!("it refuses the connection ({code:?})"),
-        ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => "it does not answer".to_owned(),
+        ConnectionError::NetworkTimeout
+        | ConnectionError::FlushTimeout
+        | ConnectionError::MqttState(rumqttc::StateError::AwaitPingResp) => "it does not answer".to_owned(),
         ConnectionError::MqttState(rumqttc::StateError::ConnectionAborted) => {
             "it has closed the connection".to_owned()
         }
-        ConnectionError::MqttState(rumqttc::StateError::AwaitPingResp) => "it does not answer".to_owned(),
         other => other.to_string().to_lowercase(),
     }
 }
@@ -441,9 +442,10 @@ impl Power for MockTasmotaPower {
     }
 
     async fn read(&self) -> Result<Stream<PowerReading>> {
-        match self.measures {
-            true => self.supply.read(),
-            false => Err(Error::new(ErrorKind::Unsupported, "this supply cannot measure")),
+        if self.measures {
+            Ok(self.supply.read())
+        } else {
+            Err(Error::new(ErrorKind::Unsupported, "this supply cannot measure"))
         }
     }
 }

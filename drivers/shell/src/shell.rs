@@ -30,7 +30,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Shell {
     methods: IndexMap<String, Method>,
-    shell: Vec<String>,
+    program: Vec<String>,
     cwd: Option<PathBuf>,
     jobs: Jobs,
     logger: Logger,
@@ -67,7 +67,7 @@ impl Driver for Shell {
             }
             known.insert(name, Method { command, limit });
         }
-        Ok(Self { methods: known, shell, cwd, jobs: Jobs::default(), logger: cx.logger() })
+        Ok(Self { methods: known, program: shell, cwd, jobs: Jobs::default(), logger: cx.logger() })
     }
 
     async fn close(&self) -> Result<()> {
@@ -97,7 +97,7 @@ impl Shell {
         if let Some(cwd) = self.cwd.as_deref().filter(|cwd| !cwd.is_dir()) {
             return Err(Error::invalid_argument(format!("there is no working directory {}", cwd.display())));
         }
-        let mut words = self.shell.iter();
+        let mut words = self.program.iter();
         let job = Job::new(words.next().map(String::as_str).unwrap_or_default())
             .args(words)
             .args([method.command.as_str(), name])

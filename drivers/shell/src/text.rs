@@ -24,16 +24,12 @@ impl Text {
             };
             let (valid, bad) = rest.split_at(error.valid_up_to());
             text.push_str(std::str::from_utf8(valid).unwrap_or_default());
-            match error.error_len() {
-                Some(len) => {
-                    text.push(char::REPLACEMENT_CHARACTER);
-                    rest = &bad[len..];
-                }
-                None => {
-                    rest = bad;
-                    break;
-                }
-            }
+            let Some(len) = error.error_len() else {
+                rest = bad;
+                break;
+            };
+            text.push(char::REPLACEMENT_CHARACTER);
+            rest = &bad[len..];
         }
         self.begun = rest.to_vec();
         text

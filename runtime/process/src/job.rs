@@ -97,7 +97,7 @@ impl Job {
         }
         match self.environment.iter().find(|(name, value)| zero(name) || zero(value)) {
             Some((name, _)) => {
-                Err(Error::invalid_argument(format!("variable {name:?} contains a NUL character")))
+                Err(Error::invalid_argument(format!("variable {} contains a NUL character", name.display())))
             }
             None => Ok(()),
         }

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use jumpstarter::{Delay, ErrorKind, Result, time::Duration};
 use jumpstarter_interfaces::{PowerCycleClient, PowerReading};
 
-use crate::{bench, power, refused};
+use crate::{bench, measured, power, refused};
 
 fn keys(folder: &Path, more: &str) -> String {
     format!("on: 'echo on >> log'\n'off': 'echo off >> log'\ncwd: {}\n{more}", folder.display())
@@ -27,7 +27,7 @@ async fn commands_switch_measure_and_cycle() -> Result<()> {
     supply.cycle(Delay::ZERO).await?;
     bench.client::<PowerCycleClient>("power")?.cycle(Duration::from_millis(1500).into()).await?;
     assert_eq!(log(folder.path()), "on off off on cycle 1.5 ");
-    assert_eq!(supply.read().await?.collect().await?, [PowerReading { voltage: 5.0, current: 0.5 }]);
+    assert_eq!(measured(&supply).await?, [PowerReading { voltage: 5.0, current: 0.5 }]);
     assert!(bench.stop().await.is_empty());
     Ok(())
 }
@@ -38,7 +38,7 @@ async fn without_a_command_for_it_a_cycle_is_off_and_on() -> Result<()> {
     let bench = bench("command-power", &keys(folder.path(), "")).await?;
     bench.client::<PowerCycleClient>("power")?.cycle(Delay::ZERO).await?;
     assert_eq!(log(folder.path()), "off on ");
-    let error = power(&bench)?.read().await?.collect().await.unwrap_err();
+    let error = measured(&power(&bench)?).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
     assert!(bench.stop().await.is_empty());
     Ok(())
@@ -59,7 +59,7 @@ async fn a_command_that_fails_or_hangs_is_an_error() -> Result<()> {
     let sleeper = fs::read_to_string(folder.path().join("sleeper"))?;
     let line = fs::read_to_string(format!("/proc/{}/cmdline", sleeper.trim())).unwrap_or_default();
     assert_eq!(line, "", "the whole group has ended");
-    let error = supply.read().await?.collect().await.unwrap_err();
+    let error = measured(&supply).await.unwrap_err();
     assert_eq!(
         error.message(),
         "the command for `read` has to print volts and amperes, but it printed \"on\""

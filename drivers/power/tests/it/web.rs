@@ -9,7 +9,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::{bench, power};
+use crate::{bench, measured, power};
 
 /// What a device was asked: request line, the header `authorization`, body.
 type Seen = Arc<Mutex<Vec<(String, String, String)>>>;
@@ -82,7 +82,7 @@ async fn requests_are_sent_as_they_are_configured() -> Result<()> {
     let supply = power(&bench)?;
     supply.on().await?;
     supply.off().await?;
-    assert_eq!(supply.read().await?.collect().await?, [PowerReading { voltage: 229.5, current: 0.25 }]);
+    assert_eq!(measured(&supply).await?, [PowerReading { voltage: 229.5, current: 0.25 }]);
     // base64 of `me:secret`
     let who = "Basic bWU6c2VjcmV0";
     let wanted = [
@@ -119,12 +119,12 @@ async fn what_an_http_device_does_wrong_is_an_error() -> Result<()> {
     let error = supply.off().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Disconnected);
     assert!(error.message().starts_with("GET http://127.0.0.1:1/off: Connection refused"), "{error}");
-    let error = supply.read().await?.collect().await.unwrap_err();
+    let error = measured(&supply).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     assert!(error.message().starts_with("the answer of `power_read` is not JSON"), "{error}");
     assert!(first.stop().await.is_empty());
     let second = bench("http-power", &keys("")).await?;
-    let error = power(&second)?.read().await?.collect().await.unwrap_err();
+    let error = measured(&power(&second)?).await.unwrap_err();
     let message = "this supply cannot measure: `power_read` is not configured";
     assert_eq!((error.kind(), error.message()), (ErrorKind::InvalidArgument, message));
     assert!(second.stop().await.is_empty());

@@ -31,7 +31,7 @@ async fn usual() -> Result<(Bench, ShellClient)> {
 }
 
 async fn refused(keys: &str) -> String {
-    bench(keys).await.map(drop).unwrap_err().to_string()
+    bench(keys).await.map(drop).expect_err("a configuration that is wrong").to_string()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,7 +40,7 @@ async fn methods_are_listed_in_the_order_of_the_file_and_described_in_the_report
     let names = ["hello", "words", "variable", "raw", "slow", "early", "signal", "placeholder"];
     assert_eq!(shell.get_methods().await?, names);
     let device = bench.device().find("shell")?;
-    let described: Vec<_> = device.methods_description().into_iter().collect();
+    let described: Vec<_> = device.methods_description().iter().collect();
     let described: Vec<_> = described.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
     let mut wanted = vec![("placeholder", "A description without a command"), ("slow", "Takes its time")];
     wanted.sort_unstable();
