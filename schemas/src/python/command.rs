@@ -228,7 +228,7 @@ fn call(method: &Method) -> (String, Vec<String>) {
             Role::Value if parameter.rest => arguments.push(format!("*{name}")),
             // Behind named arguments there is no place for the rest, so those before it are sent in any case.
             Role::Value if is_optional(parameter) && !has_rest(method) => {
-                given.push(format!("{name}={name}"))
+                given.push(format!("{name}={name}"));
             }
             Role::Value => arguments.push(name),
         }
