@@ -200,16 +200,14 @@ impl Machine for BoardMachine {
         let mut states = self.0.state.subscribe();
         let reached =
             async { states.wait_for(|state| state.phase == phase).await.map(|state| state.clone()) };
-        match timeout(limit.get(), reached).await {
-            Ok(reached) => reached.map_err(|_| gone()),
-            Err(_) => {
-                let now = self.0.state.borrow().phase;
-                Err(Error::timeout(format!(
-                    "the board is not in phase {phase} after {:?}, but in {now}",
-                    limit.get()
-                )))
-            }
+        if let Ok(reached) = timeout(limit.get(), reached).await {
+            return reached.map_err(|_| gone());
         }
+        let now = self.0.state.borrow().phase;
+        Err(Error::timeout(format!(
+            "the board is not in phase {phase} after {:?}, but in {now}",
+            limit.get()
+        )))
     }
 
     async fn watch(&self, count: u32) -> Result<Stream<MachineState>> {

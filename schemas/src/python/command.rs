@@ -61,15 +61,19 @@ impl Commands<'_, '_> {
         }
         self.lines.list(2, &format!("def {}(", method_name(&method.call)), &signature, ") -> None:");
         self.lines.doc(3, &method.doc, &self.arguments_help(method));
-        let call = self.call(method);
+        let (function, arguments) = call(method);
         let print_as = if own { "" } else { ", print_as" };
         match method.answers {
             Answers::Stream => {
-                self.lines.line(3, &format!("for item in {call}:"));
+                self.lines.list(3, &format!("for item in {function}("), &arguments, "):");
                 self.lines.line(4, &format!("support.show(item{print_as})"));
             }
-            _ if method.returns == Type::Unit => self.lines.line(3, &call),
-            _ => self.lines.line(3, &format!("support.show({call}{print_as})")),
+            _ if method.returns == Type::Unit => self.lines.list(3, &format!("{function}("), &arguments, ")"),
+            _ => {
+                let result = format!("{function}({})", arguments.join(", "));
+                let shown = std::iter::once(result).chain((!own).then(|| "print_as".to_owned()));
+                self.lines.list(3, "support.show(", &shown.collect::<Vec<_>>(), ")");
+            }
         }
     }
 
@@ -210,28 +214,29 @@ impl Commands<'_, '_> {
         // click leaves a paragraph alone that begins with this character.
         [vec![String::new(), "\u{8}".to_owned()], described].concat()
     }
+}
 
-    fn call(&self, method: &Method) -> String {
-        let mut arguments = Vec::new();
-        let mut given = Vec::new();
-        for parameter in &method.parameters {
-            let name = parameter_name(&parameter.name);
-            match parameter.role {
-                Role::Source => arguments.push(format!("support.standard_input({name})")),
-                Role::Sink => arguments.push(format!("support.standard_output({name})")),
-                Role::Value if parameter.rest => arguments.push(format!("*{name}")),
-                // Behind named arguments there is no place for the rest, so those before it are sent in any case.
-                Role::Value if is_optional(parameter) && !has_rest(method) => {
-                    given.push(format!("{name}={name}"))
-                }
-                Role::Value => arguments.push(name),
+/// The method of a class, and what a command passes to it.
+fn call(method: &Method) -> (String, Vec<String>) {
+    let mut arguments = Vec::new();
+    let mut given = Vec::new();
+    for parameter in &method.parameters {
+        let name = parameter_name(&parameter.name);
+        match parameter.role {
+            Role::Source => arguments.push(format!("support.standard_input({name})")),
+            Role::Sink => arguments.push(format!("support.standard_output({name})")),
+            Role::Value if parameter.rest => arguments.push(format!("*{name}")),
+            // Behind named arguments there is no place for the rest, so those before it are sent in any case.
+            Role::Value if is_optional(parameter) && !has_rest(method) => {
+                given.push(format!("{name}={name}"));
             }
+            Role::Value => arguments.push(name),
         }
-        if !given.is_empty() {
-            arguments.push(format!("**support.given({})", given.join(", ")));
-        }
-        format!("self.{}({})", method_name(&method.call), arguments.join(", "))
     }
+    if !given.is_empty() {
+        arguments.push(format!("**support.given({})", given.join(", ")));
+    }
+    (format!("self.{}", method_name(&method.call)), arguments)
 }
 
 fn has_rest(method: &Method) -> bool {

@@ -30,9 +30,11 @@ pub(super) fn print(description: &Description) -> Result<String, Problem> {
     module.doc(0, &format!("The `{}` interface, version {}.", description.name, description.version), &[]);
     module.blank(1);
     imports(&mut module, &types);
-    module.blank(2);
+    let body = body.into_text();
+    // Classes stand two lines behind the imports, assignments one.
+    module.blank(if body.is_empty() && !types.adapters.is_empty() { 1 } else { 2 });
     let mut text = module.into_text();
-    text.push_str(&body.into_text());
+    text.push_str(&body);
     let adapters: Vec<_> = types.adapters.clone();
     if !adapters.is_empty() {
         let mut lines = Lines::default();

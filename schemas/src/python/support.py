@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import keyword
 import os
 import re
 import stat
@@ -390,11 +391,17 @@ def _plain(value: Any) -> Any:
     return _ANY.dump_python(value, mode="json")
 
 
+def _wire_name(name: str) -> str:
+    """The name that a field has elsewhere: words that Python keeps for itself got an underscore."""
+    return name[:-1] if name.endswith("_") and keyword.iskeyword(name[:-1]) else name
+
+
 def _by_name(value: Any) -> Any:
     """As JSON, with names also where calls carry a list."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
-            field.name: _by_name(getattr(value, field.name)) for field in dataclasses.fields(value)
+            _wire_name(field.name): _by_name(getattr(value, field.name))
+            for field in dataclasses.fields(value)
         }
     if isinstance(value, list):
         return [_by_name(item) for item in value]
@@ -416,7 +423,9 @@ def _line(value: Any) -> str:
             if part is not None:
                 nested = dataclasses.is_dataclass(part) or isinstance(part, list | dict)
                 unit = f" {field.metadata['unit']}" if "unit" in field.metadata else ""
-                shown.append(f"{field.name}={_json(part) if nested else _line(part)}{unit}")
+                shown.append(
+                    f"{_wire_name(field.name)}={_json(part) if nested else _line(part)}{unit}"
+                )
         return "  ".join(shown)
     if isinstance(value, Enum):
         return str(value.value)
