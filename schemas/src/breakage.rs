@@ -3,8 +3,9 @@
 use std::{error::Error, fs, io, path::Path};
 
 use jumpstarter_compatibility::{Accepted, Record, Report, check as compare, files};
+use jumpstarter_core::schemas;
 
-use crate::{documents, exporter};
+use crate::documents;
 
 /// The record, from the root of the project.
 const RELEASED: &str = "schemas/released";
@@ -18,7 +19,10 @@ fn today() -> Result<Record, Box<dyn Error>> {
         drivers.iter().map(|driver| *driver as &dyn jumpstarter_core::driver::DriverFactory).collect();
     let record = Record::of(&documents::interfaces(drivers), &plain)?;
     // Drivers are compared one by one.
-    Ok(record.with_schema("exporter-config", exporter::file(&[])))
+    Ok(record
+        .with_schema("exporter-config", schemas::exporter(&[]))
+        .with_schema("client-config", schemas::client())
+        .with_schema("user-config", schemas::user()))
 }
 
 /// The list of accepted breaks, which may be absent.

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use crate::{
-    differences,
+    check, differences,
     documents::{self, Document},
     write,
 };
@@ -118,4 +118,26 @@ fn every_driver_interface_and_file_has_its_page_and_the_index_leads_there() {
     }
     let client = page("files/client.md");
     assert!(client.contains("| `dial_timeout` | number, 5 s or more | `60.0` |"), "{client}");
+}
+
+#[test]
+fn missing_changed_and_stale_documents_are_found_and_put_right() {
+    let root = tempfile::tempdir().expect("a folder");
+    let documents = [
+        Document { path: "schemas/clients/python/py.typed".into(), content: String::new() },
+        Document { path: "schemas/interfaces/a.v1.json".into(), content: "{}\n".to_owned() },
+    ];
+    // An empty document that is not there is missing all the same.
+    assert!(!check(root.path(), &documents).expect("a check"));
+    assert!(write(root.path(), &documents).expect("written"));
+    assert!(check(root.path(), &documents).expect("a check"));
+    let stale = root.path().join("schemas/clients/python/src/old.py");
+    fs::create_dir_all(stale.with_file_name("__pycache__")).expect("a folder");
+    fs::write(stale.with_file_name("__pycache__").join("old.pyc"), "").expect("a file");
+    assert!(check(root.path(), &documents).expect("a check"));
+    fs::write(&stale, "").expect("a file");
+    assert!(!check(root.path(), &documents).expect("a check"));
+    assert!(write(root.path(), &documents).expect("written"));
+    assert!(!stale.exists());
+    assert!(check(root.path(), &documents).expect("a check"));
 }

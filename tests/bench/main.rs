@@ -68,8 +68,8 @@ impl Effort {
 
 /// Every figure in the order of the table.
 const FIGURES: &[&str] = &[
-    "dispatch", "unary", "callers", "stream", "bytes", "memory", "forward", "upload", "storage", "serial", "help", "j",
-    "shell", "start", "idle",
+    "dispatch", "unary", "callers", "stream", "bytes", "memory", "forward", "upload", "storage", "serial",
+    "help", "j", "shell", "start", "idle",
 ];
 
 /// Figures that need the programs.

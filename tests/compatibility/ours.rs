@@ -97,7 +97,9 @@ async fn recordings_replay_against_our_exporter() {
 #[tokio::test(flavor = "multi_thread")]
 async fn our_reports_are_the_recorded_ones() {
     let absent = ours::ABSENT.map(str::to_owned);
-    for name in ["empty", "mock_power", "composite", "descriptions", "network", "opendal", "pyserial", "shell"] {
+    for name in
+        ["empty", "mock_power", "composite", "descriptions", "network", "opendal", "pyserial", "shell"]
+    {
         let exporter = ours::start(&format!("reports/{name}.yaml")).await;
         let live = report(&exporter.address).await.expect("a report");
         let differences = compare(&recorded(name), &live, &absent, &mut Bindings::default());

@@ -219,11 +219,6 @@ impl Exporter {
         self.address.to_string()
     }
 
-    /// Its process.
-    pub fn id(&self) -> Option<u32> {
-        self.child.id()
-    }
-
     /// What it has written lately.
     pub async fn log(&self) -> String {
         self.tail.lock().await.iter().cloned().collect::<Vec<_>>().join("\n")

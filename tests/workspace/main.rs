@@ -32,7 +32,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// What every crate below `drivers/` may use of ours.
-const DRIVER: &[&str] = &["jumpstarter", "jumpstarter-interfaces", "jumpstarter-process", "jumpstarter-files"];
+const DRIVER: &[&str] =
+    &["jumpstarter", "jumpstarter-interfaces", "jumpstarter-process", "jumpstarter-files"];
 
 /// Crates at the top, which assemble the others and which nothing that ships depends on.
 const TOP: &[&str] = &[
