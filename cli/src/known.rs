@@ -11,10 +11,63 @@ use jumpstarter_exporter::Known;
 pub(crate) const KNOWN: &[Known] = &[
     here("simulated-board", &[], &[], "board"),
     here("composite", &["jumpstarter_driver_composite.driver.Composite"], &[], "composite"),
-    here("tcp-network", &["jumpstarter_driver_network.driver.TcpNetwork"], &["network"], "network"),
+    here(
+        "tcp-network",
+        &["jumpstarter_driver_network.driver.TcpNetwork"],
+        &["network", "network-address"],
+        "network",
+    ),
     here("echo-network", &["jumpstarter_driver_network.driver.EchoNetwork"], &["network"], "network"),
     here("mock-power", &["jumpstarter_driver_power.driver.MockPower"], &["power"], "power"),
     here("sync-mock-power", &["jumpstarter_driver_power.driver.SyncMockPower"], &["power"], "power"),
+    here(
+        "udp-network",
+        &["jumpstarter_driver_network.driver.UdpNetwork"],
+        &["network", "network-address"],
+        "network",
+    ),
+    here("unix-network", &["jumpstarter_driver_network.driver.UnixNetwork"], &["network"], "network"),
+    here("vsock-network", &["jumpstarter_driver_network.driver.VsockNetwork"], &["network"], "network"),
+    here("dbus-network", &["jumpstarter_driver_network.driver.DbusNetwork"], &["network"], "network"),
+    here(
+        "websocket-network",
+        &["jumpstarter_driver_network.driver.WebsocketNetwork"],
+        &["network", "network-address"],
+        "network",
+    ),
+    here("vnc", &["jumpstarter_driver_vnc.driver.Vnc"], &["vnc-screen"], "network"),
+    here("command-power", &[], &["power-cycle", "power"], "power"),
+    here("mock-command-power", &[], &["power-cycle", "power"], "power"),
+    here("http-power", &["jumpstarter_driver_http_power.driver.HttpPower"], &["power"], "power"),
+    here("mock-http-power", &[], &["power"], "power"),
+    here("snmp-power", &["jumpstarter_driver_snmp.driver.SNMPServer"], &["power"], "power"),
+    here("mock-snmp-power", &[], &["power"], "power"),
+    here("tasmota-power", &["jumpstarter_driver_tasmota.driver.TasmotaPower"], &["power"], "power"),
+    here("mock-tasmota-power", &[], &["power"], "power"),
+    here("energenie-power", &["jumpstarter_driver_energenie.driver.EnerGenie"], &["power"], "power"),
+    here("mock-energenie-power", &[], &["power"], "power"),
+    here("serial", &["jumpstarter_driver_pyserial.driver.PySerial"], &["serial"], "serial"),
+    here(
+        "nvdemux-serial",
+        &["jumpstarter_driver_pyserial.nvdemux.driver.NVDemuxSerial"],
+        &["serial"],
+        "serial",
+    ),
+    here("shell", &["jumpstarter_driver_shell.driver.Shell"], &["shell"], "shell"),
+    here("opendal", &["jumpstarter_driver_opendal.driver.Opendal"], &["storage"], "storage"),
+    here("mock-flasher", &["jumpstarter_driver_opendal.driver.MockFlasher"], &["flasher"], "storage"),
+    here(
+        "mock-storage-mux",
+        &["jumpstarter_driver_opendal.driver.MockStorageMux"],
+        &["storage-mux"],
+        "storage",
+    ),
+    here(
+        "mock-storage-mux-flasher",
+        &["jumpstarter_driver_opendal.driver.MockStorageMuxFlasher"],
+        &["storage-mux-flasher"],
+        "storage",
+    ),
     // Not written yet.
     later("adb-server", &["jumpstarter_driver_adb.driver.AdbServer"], &["network"]),
     later("android-emulator", &["jumpstarter_driver_androidemulator.driver.AndroidEmulator"], &[]),
@@ -32,13 +85,11 @@ pub(crate) const KNOWN: &[Known] = &[
     later("dut-network", &["jumpstarter_driver_dut_network.driver.DutNetwork"], &[]),
     later("dutlink", &["jumpstarter_driver_dutlink.driver.Dutlink"], &[]),
     later("dutlink-power", &["jumpstarter_driver_dutlink.driver.DutlinkPower"], &["power"]),
-    later("dutlink-serial", &["jumpstarter_driver_dutlink.driver.DutlinkSerial"], &["serial"]),
     later(
         "dutlink-storage-mux",
         &["jumpstarter_driver_dutlink.driver.DutlinkStorageMux"],
         &["storage-mux-flasher"],
     ),
-    later("energenie", &["jumpstarter_driver_energenie.driver.EnerGenie"], &["power"]),
     later("esp32", &["jumpstarter_driver_esp32.driver.Esp32Flasher"], &[]),
     later("base-flasher", &["jumpstarter_driver_flashers.driver.BaseFlasher"], &[]),
     later("ti-j784s4-flasher", &["jumpstarter_driver_flashers.driver.TIJ784S4Flasher"], &[]),
@@ -47,42 +98,23 @@ pub(crate) const KNOWN: &[Known] = &[
     later("gpiod-digital-input", &["jumpstarter_driver_gpiod.driver.DigitalInput"], &["digital-input"]),
     later("gpiod-power-switch", &["jumpstarter_driver_gpiod.driver.PowerSwitch"], &["power"]),
     later("http-server", &["jumpstarter_driver_http.driver.HttpServer"], &[]),
-    later("http-power", &["jumpstarter_driver_http_power.driver.HttpPower"], &["power"]),
     later("iscsi", &["jumpstarter_driver_iscsi.driver.ISCSI"], &[]),
     later("mitmproxy", &["jumpstarter_driver_mitmproxy.driver.MitmproxyDriver"], &[]),
-    later("udp-network", &["jumpstarter_driver_network.driver.UdpNetwork"], &["network"]),
-    later("unix-network", &["jumpstarter_driver_network.driver.UnixNetwork"], &["network"]),
-    later("vsock-network", &["jumpstarter_driver_network.driver.VsockNetwork"], &["network"]),
-    later("websocket-network", &["jumpstarter_driver_network.driver.WebsocketNetwork"], &["network"]),
-    later("dbus-network", &["jumpstarter_driver_network.driver.DbusNetwork"], &[]),
     later("noyito-power-serial", &["jumpstarter_driver_noyito_relay.driver.NoyitoPowerSerial"], &["power"]),
     later("noyito-power-hid", &["jumpstarter_driver_noyito_relay.driver.NoyitoPowerHID"], &["power"]),
     later("obd", &["jumpstarter_driver_obd.driver.OBD"], &[]),
-    later("opendal", &["jumpstarter_driver_opendal.driver.Opendal"], &[]),
-    later("mock-flasher", &["jumpstarter_driver_opendal.driver.MockFlasher"], &["flasher"]),
-    later("mock-storage-mux", &["jumpstarter_driver_opendal.driver.MockStorageMux"], &["storage-mux"]),
-    later(
-        "mock-storage-mux-flasher",
-        &["jumpstarter_driver_opendal.driver.MockStorageMuxFlasher"],
-        &["storage-mux-flasher"],
-    ),
     later("pi-pico", &["jumpstarter_driver_pi_pico.driver.PiPicoFlasher"], &[]),
     later("probe-rs", &["jumpstarter_driver_probe_rs.driver.ProbeRs"], &[]),
-    later("pyserial", &["jumpstarter_driver_pyserial.driver.PySerial"], &["serial"]),
-    later("nvdemux-serial", &["jumpstarter_driver_pyserial.nvdemux.driver.NVDemuxSerial"], &["serial"]),
     later("qemu", &["jumpstarter_driver_qemu.driver.Qemu"], &[]),
     later("renode", &["jumpstarter_driver_renode.driver.Renode"], &[]),
     later("ridesx", &["jumpstarter_driver_ridesx.driver.RideSXDriver"], &[]),
     later("ridesx-power", &["jumpstarter_driver_ridesx.driver.RideSXPowerDriver"], &["power"]),
     later("sdwire", &["jumpstarter_driver_sdwire.driver.SDWire"], &["storage-mux-flasher"]),
-    later("shell", &["jumpstarter_driver_shell.driver.Shell"], &[]),
-    later("snmp", &["jumpstarter_driver_snmp.driver.SNMPServer"], &["power"]),
     later("someip", &["jumpstarter_driver_someip.driver.SomeIp"], &[]),
     later("ssh", &["jumpstarter_driver_ssh.driver.SSHWrapper"], &[]),
     later("ssh-mitm", &["jumpstarter_driver_ssh_mitm.driver.SSHMITM"], &["network"]),
     later("ssh-mount", &["jumpstarter_driver_ssh_mount.driver.SSHMount"], &[]),
     later("stlink-msd", &["jumpstarter_driver_stlink_msd.driver.StlinkMsdFlasher"], &[]),
-    later("tasmota", &["jumpstarter_driver_tasmota.driver.TasmotaPower"], &["power"]),
     later("tftp", &["jumpstarter_driver_tftp.driver.Tftp"], &[]),
     later("tmt", &["jumpstarter_driver_tmt.driver.TMT"], &[]),
     later("uboot", &["jumpstarter_driver_uboot.driver.UbootConsole"], &[]),
@@ -90,7 +122,6 @@ pub(crate) const KNOWN: &[Known] = &[
     later("uds-doip", &["jumpstarter_driver_uds_doip.driver.UdsDoip"], &[]),
     later("ustreamer", &["jumpstarter_driver_ustreamer.driver.UStreamer"], &[]),
     later("video", &["jumpstarter_driver_video.driver.HttpVideo"], &[]),
-    later("vnc", &["jumpstarter_driver_vnc.driver.Vnc"], &[]),
     later("xcp", &["jumpstarter_driver_xcp.driver.Xcp"], &[]),
     later("ykush", &["jumpstarter_driver_yepkit.driver.Ykush"], &["power"]),
 ];
@@ -131,6 +162,12 @@ mod tests {
         ("network", jumpstarter_driver_network::DRIVERS),
         #[cfg(feature = "power")]
         ("power", jumpstarter_driver_power::DRIVERS),
+        #[cfg(feature = "serial")]
+        ("serial", jumpstarter_driver_serial::DRIVERS),
+        #[cfg(feature = "shell")]
+        ("shell", jumpstarter_driver_shell::DRIVERS),
+        #[cfg(feature = "storage")]
+        ("storage", jumpstarter_driver_storage::DRIVERS),
     ];
 
     #[test]
@@ -167,9 +204,11 @@ mod tests {
         }
     }
 
-    /// The help for a type, in a program that has only the power drivers.
+    /// The help for a type, in a program that has only two drivers.
     fn help(wanted: &str) -> String {
-        let registry = Registry::new(&[jumpstarter_driver_power::DRIVERS]).knowing(KNOWN);
+        let two: &[&dyn DriverFactory] =
+            &[jumpstarter_driver_power::MockPower::DRIVER, jumpstarter_driver_power::SyncMockPower::DRIVER];
+        let registry = Registry::new(&[two]).knowing(KNOWN);
         let file = format!("export: {{it: {{type: {wanted}}}}}\n");
         let Err(problems) = check("rig.yaml", &file, &registry, |_| None) else {
             panic!("{wanted} is known")

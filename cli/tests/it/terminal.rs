@@ -273,7 +273,10 @@ fn a_console_is_logged_with_the_time_of_each_line() {
     let (running, host) = session(&place, "loop://");
     place.file("console.log", "from before\n");
     let (mut screen, _) = console(&place, &host, "--log console.log --timestamps");
-    screen.send("one\ntwo\n\x02\x02\x02");
+    screen.send("one\ntwo\n");
+    // What is typed is not shown until the device sends it back.
+    screen.wait_for("two");
+    screen.send("\x02\x02\x02");
     screen.wait_for("left=0");
     assert_eq!(screen.end(), 0);
     let log = std::fs::read_to_string(place.path().join("console.log")).unwrap();

@@ -57,20 +57,27 @@ fn reason(known: &Known, registry: &Registry) -> String {
         known.provides.iter().flat_map(|interface| registry.providing_by_name(interface)).collect();
     providers.dedup();
     if providers.is_empty() {
-        format!("{why}\n{}", all(registry))
+        // Whoever can build the program with a feature needs no list of other drivers.
+        if known.feature.is_some() { why } else { format!("{why}\n{}", all(registry)) }
     } else {
         format!("{why}\ndrivers that provide {}: {}", known.provides.join(", "), listed(&providers))
     }
 }
 
+/// Longest name that may be a mistyped one, in bytes. A file can hold megabytes of it, and they are compared with every name.
+const LONGEST: usize = 200;
+
 /// The nearest of these names. Of a class path, its last part is what people remember.
 fn meant<'a>(wanted: &str, names: &[&'a str]) -> Option<&'a str> {
-    let class = last(wanted);
+    if wanted.len() > LONGEST {
+        return None;
+    }
+    let class = folded(last(wanted));
     let by_class = || {
         let names = || names.iter().copied();
         names()
-            .find(|name| folded(name) == folded(class))
-            .or_else(|| names().find(|name| wanted.contains('.') && folded(last(name)) == folded(class)))
+            .find(|name| folded(name) == class)
+            .or_else(|| names().find(|name| wanted.contains('.') && folded(last(name)) == class))
     };
     let mut sorted = names.to_vec();
     sorted.sort_unstable();

@@ -11,7 +11,7 @@ use words::{Range, branches, choices, clauses, reference, resolved, spelled, typ
 
 /// Words that say nothing about which values are right.
 const DOCUMENTATION: &[&str] =
-    &["title", "description", "examples", "$comment", "$schema", "markdownDescription"];
+    &["title", "description", "examples", "$comment", "$schema", "markdownDescription", "doNotSuggest"];
 
 /// A schema without what is only for its readers.
 pub(crate) fn without_documentation(schema: Value) -> Value {

@@ -129,6 +129,7 @@ const BEYOND: &[&str] = &[
 const NARROWER: &[&str] = &[
     // A validator is told of `yes` and `off` as text; the type knows what is meant.
     "words_of_yaml_1_1.yaml",
+    "booleans_in_every_spelling.yaml",
     // `isolation: process` is read here, and refused by the program that opens drivers.
     "common_settings.yaml",
 ];
