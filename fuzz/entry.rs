@@ -3,6 +3,7 @@
 use jumpstarter_exporter::{Registry, check};
 
 /// Reads, checks and reports as `jmp config exporter check` does. Whatever the bytes are, this returns.
+#[allow(unreachable_pub, reason = "each user of this file includes it as a module of its own")]
 pub fn exporter_file(bytes: &[u8]) {
     let read = jumpstarter_core::config::encoding::text("fuzz.yaml", bytes.to_vec());
     let mut problems = read.problems;

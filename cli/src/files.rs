@@ -37,7 +37,7 @@ pub(crate) fn read(path: &Path) -> Result<Named, Stop> {
     let place = if path == Path::new(STDIN) { Path::new("./-") } else { path };
     let bytes = content(place, &name).map_err(|refused| match refused {
         Refused::Unreadable(reason) => Stop::failed(format!("cannot read {name}: {reason}")),
-        Refused::TooLong(problem) => Stop::Problems(problem.into()),
+        Refused::TooLong(problem) => Stop::Problems((*problem).into()),
     })?;
     match config::encoding::text(&name, bytes) {
         Text { text: Some(text), problems } if problems.is_empty() => Ok(Named { name, text }),
@@ -51,7 +51,7 @@ pub(crate) fn read_for_check(path: &Path) -> (String, Text) {
     let refused = |problem: Problem| Text { text: None, problems: problem.into() };
     let text = match content(path, &name) {
         Ok(bytes) => config::encoding::text(&name, bytes),
-        Err(Refused::TooLong(problem)) => refused(problem),
+        Err(Refused::TooLong(problem)) => refused(*problem),
         Err(Refused::Unreadable(reason)) => {
             let problem = Problem::error(format!("cannot read this file: {reason}"));
             refused(problem.maybe_help(neighbour(path)).in_source(&Arc::new(Source::new(name.as_str(), ""))))
@@ -62,7 +62,7 @@ pub(crate) fn read_for_check(path: &Path) -> (String, Text) {
 
 enum Refused {
     Unreadable(String),
-    TooLong(Problem),
+    TooLong(Box<Problem>),
 }
 
 /// What is in a file, or in standard input if its name is `-`, unless that is more than any file may be long.
@@ -79,7 +79,7 @@ fn content(path: &Path, name: &str) -> Result<Vec<u8>, Refused> {
         file.take(most + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     }
     if bytes.len() > MAX_BYTES {
-        return Err(Refused::TooLong(config::encoding::too_long(name, length)));
+        return Err(Refused::TooLong(Box::new(config::encoding::too_long(name, length))));
     }
     Ok(bytes)
 }

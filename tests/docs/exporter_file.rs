@@ -22,6 +22,8 @@ const DRIVERS: &[&[&dyn DriverFactory]] = &[
     jumpstarter_driver_network::DRIVERS,
     jumpstarter_driver_power::DRIVERS,
     jumpstarter_driver_serial::DRIVERS,
+    jumpstarter_driver_shell::DRIVERS,
+    jumpstarter_driver_storage::DRIVERS,
 ];
 
 /// What is wrong with a file, as `jmp` prints it; empty if nothing is.

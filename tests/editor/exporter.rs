@@ -10,6 +10,9 @@ const DRIVERS: &[&[&dyn DriverFactory]] = &[
     jumpstarter_driver_composite::DRIVERS,
     jumpstarter_driver_network::DRIVERS,
     jumpstarter_driver_power::DRIVERS,
+    jumpstarter_driver_serial::DRIVERS,
+    jumpstarter_driver_shell::DRIVERS,
+    jumpstarter_driver_storage::DRIVERS,
 ];
 
 #[test]

@@ -32,8 +32,9 @@ fn main() {
         assert!(text != original, "edit `{name}` changes nothing");
         let path = out.join(format!("{name}.rs"));
         fs::write(&path, text).expect("a file of the build");
-        modules += &format!("#[path = \"{}\"]\npub mod {name};\n", path.display());
-        list += &format!("    (\"{name}\", {name}::INTERFACES, {name}::DRIVERS),\n");
+        let place = path.display();
+        modules.extend(["#[path = \"", &place.to_string(), "\"]\npub mod ", name, ";\n"]);
+        list.extend(["    (\"", name, "\", ", name, "::INTERFACES, ", name, "::DRIVERS),\n"]);
     }
     let variants = format!(
         "{modules}\n/// Every edited source, by the name of its edit.\npub const VARIANTS: &[Variant] = &[\n{list}];\n"

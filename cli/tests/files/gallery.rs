@@ -11,8 +11,8 @@ use jumpstarter_exporter::{Registry, check};
 const BEYOND_SCHEMAS: &[&str] = &["isolation_not_there_yet"];
 
 fn read(path: &Path) -> (String, String) {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap().to_owned();
-    (name, std::fs::read_to_string(path).unwrap())
+    let name = path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
+    (name, std::fs::read_to_string(path).expect("a readable file"))
 }
 
 fn problems(name: &str, text: &str) -> Problems {

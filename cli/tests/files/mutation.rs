@@ -30,9 +30,9 @@ fn files() -> Vec<(String, Vec<u8>)> {
     ];
     let mut files: Vec<_> = folders
         .iter()
-        .flat_map(|folder| std::fs::read_dir(root.join(folder)).unwrap())
-        .map(|entry| entry.unwrap().path())
-        .map(|path| (path.display().to_string(), std::fs::read(&path).unwrap()))
+        .flat_map(|folder| std::fs::read_dir(root.join(folder)).expect("a folder"))
+        .map(|entry| entry.expect("an entry").path())
+        .map(|path| (path.display().to_string(), std::fs::read(&path).expect("a readable file")))
         .collect();
     files.sort();
     files
@@ -116,7 +116,7 @@ impl Random {
     }
 
     fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() % u64::try_from(limit.max(1)).unwrap()).unwrap()
+        usize::try_from(self.next() % limit.max(1) as u64).unwrap_or_default()
     }
 }
 

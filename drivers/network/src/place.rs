@@ -16,7 +16,7 @@ use tokio::{
 };
 
 /// How long a peer may take to accept a connection. Without a limit it is the kernel's, which is over two minutes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A host and a port, as people write them.
 #[derive(Clone, Debug, PartialEq, Eq)]

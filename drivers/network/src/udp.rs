@@ -155,9 +155,8 @@ impl Datagrams {
                 None => Err(io::ErrorKind::WouldBlock.into()),
             };
             match self.socket.try_io(Interest::ERROR, news) {
-                Ok(error) => return Err(error),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
+                Ok(error) | Err(error) => return Err(error),
             }
         }
         Ok(None)

@@ -249,7 +249,9 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Messages<S> {
         let shown = &self.shown;
         match error {
             // It says already where it leads.
-            tungstenite::Error::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<Error>()) => {
+            tungstenite::Error::Io(error)
+                if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Error>) =>
+            {
                 error
             }
             tungstenite::Error::Io(error) => {

@@ -20,6 +20,7 @@ pub struct EnerGeniePowerConfig {
     pub password: String,
     /// The socket: 1 to 4.
     #[default = 1]
+    #[schemars(range(min = 1, max = 4))]
     pub slot: u8,
 }
 

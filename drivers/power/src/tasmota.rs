@@ -59,6 +59,7 @@ pub struct TasmotaPowerConfig {
     /// Where the device says what its state is, such as `stat/plug/POWER`.
     pub stat_topic: String,
     /// How long the broker, and then the device, may take, in seconds; 10 if it is not given.
+    #[schemars(extend("examples" = ["10s"]))]
     pub timeout: Option<Delay>,
 }
 

@@ -32,6 +32,7 @@ const CLOSED_FOR_WRITING: &str = "I/O operation failed for writing on closed fil
 #[config]
 pub struct OpendalConfig {
     /// The service: `fs`, `memory`, `s3`, `http`, or another one that this program was built with.
+    #[schemars(extend("examples" = ["memory"]))]
     pub scheme: Scheme,
     /// What the service is set up with, for example `root`, `bucket` or `endpoint`. All values are text.
     pub kwargs: BTreeMap<String, String>,

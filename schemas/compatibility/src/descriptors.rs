@@ -125,7 +125,7 @@ impl Comparison<'_> {
     }
 
     fn service(&mut self, old: &ServiceDescriptor) {
-        self.within(&old.name().to_owned(), |this| {
+        self.within(old.name(), |this| {
             let Some(new) = this.new.get_service_by_name(old.full_name()) else {
                 this.add("the service is gone");
                 return;

@@ -72,9 +72,9 @@ impl Pair<'_> {
                     taken[at] = true;
                     let moved = (old.list && new.list && index != at).then_some((index, at));
                     if renamed {
-                        self.renamed(name, field, &new.fields[at], direction)
+                        self.renamed(name, field, &new.fields[at], direction);
                     } else {
-                        self.field(name, field, &new.fields[at], direction)
+                        self.field(name, field, &new.fields[at], direction);
                     }
                     if let Some((then, now)) = moved {
                         self.changes.push(Change::breaking(

@@ -171,7 +171,7 @@ impl Comparison<'_> {
                 self.breaking("type-narrowed", path, format!("{name} can only be one of {list}"), REMEDY);
                 return;
             }
-            (Some(_), None) | (None, None) => {}
+            (Some(_) | None, None) => {}
         }
         let (before, after) = (branches(old), branches(new));
         if before.len() + after.len() > 2 {
@@ -200,7 +200,7 @@ impl Comparison<'_> {
     }
 
     /// Each form that was right must be right in one of the new forms.
-    fn branches(&mut self, path: &mut Vec<String>, old: &[Value], new: &[Value]) {
+    fn branches(&mut self, path: &[String], old: &[Value], new: &[Value]) {
         for before in old {
             let fits = new.iter().any(|after| {
                 let mut attempt = Comparison {
@@ -209,7 +209,7 @@ impl Comparison<'_> {
                     found: Vec::new(),
                     open: self.open.clone(),
                 };
-                attempt.schema(&mut path.clone(), before, after);
+                attempt.schema(&mut path.to_vec(), before, after);
                 attempt.found.iter().all(|found| found.verdict != Verdict::Breaking)
             });
             if !fits {

@@ -107,12 +107,12 @@ impl before::Lamp for LampDriver {
 }
 
 fn released() -> Record {
-    Record::of(&[&before::LAMP], &[]).unwrap()
+    Record::of(&[&before::LAMP], &[]).expect("a record")
 }
 
 fn report(accepted: &str) -> Report {
-    let today = Record::of(&[&after::LAMP], &[]).unwrap();
-    check(&released(), &today, &Accepted::parse(accepted).unwrap()).unwrap()
+    let today = Record::of(&[&after::LAMP], &[]).expect("a record");
+    check(&released(), &today, &Accepted::parse(accepted).expect("a list")).expect("a report")
 }
 
 fn entry(rule: &str, place: &str, reason: &str) -> String {

@@ -120,7 +120,7 @@ fn bytes(subject: Subject, method: &Method, out: &mut String) {
     let piece = b"\x0a\x04ping";
     let theirs = DynamicMessage::decode(input, piece.as_slice()).expect("a piece");
     assert_eq!(
-        theirs.get_field_by_name("payload").expect("a field").as_bytes().map(|b| b.as_ref()),
+        theirs.get_field_by_name("payload").expect("a field").as_bytes().map(AsRef::as_ref),
         Some(b"ping".as_slice())
     );
     let frame = StreamRequest { payload: "ping".into(), frame_type: FrameType::Data.into() };
@@ -144,9 +144,9 @@ fn every_method_sends_the_bytes_that_were_reviewed() {
             let mut out = String::new();
             for (index, method) in subject.interface.methods.iter().enumerate() {
                 if method.kind == Kind::Bytes {
-                    bytes(subject, method, &mut out)
+                    bytes(subject, method, &mut out);
                 } else {
-                    one(subject, index, &mut out)
+                    one(subject, index, &mut out);
                 }
             }
             insta::assert_snapshot!(format!("bytes@{}", subject.interface.name), out);

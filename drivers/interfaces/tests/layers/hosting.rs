@@ -16,8 +16,9 @@ use jumpstarter_core::{
 };
 use jumpstarter_interfaces::{
     CLIENTS, DigitalInput, DigitalInputClient, DigitalOutput, DigitalOutputClient, Flasher, FlasherClient,
-    Network, NetworkAddress, NetworkAddressClient, NetworkClient, Power, PowerClient, Serial, SerialClient,
-    StorageMux, StorageMuxClient, StorageMuxFlasher, StorageMuxFlasherClient,
+    Machine, MachineClient, Network, NetworkAddress, NetworkAddressClient, NetworkClient, Power, PowerClient,
+    PowerCycle, PowerCycleClient, Serial, SerialClient, Shell, ShellClient, Storage, StorageClient,
+    StorageMux, StorageMuxClient, StorageMuxFlasher, StorageMuxFlasherClient, VncScreen, VncScreenClient,
 };
 use prost_types::Value;
 use uuid::Uuid;
@@ -54,6 +55,11 @@ subjects! {
     Flasher: FlasherClient,
     DigitalOutput: DigitalOutputClient,
     DigitalInput: DigitalInputClient,
+    PowerCycle: PowerCycleClient,
+    VncScreen: VncScreenClient,
+    Machine: MachineClient,
+    Shell: ShellClient,
+    Storage: StorageClient,
 }
 
 /// The handle that stands for every file.
@@ -83,8 +89,8 @@ impl Remote for Peer {
             sending.put_handle(index, &handle());
         }
         let (payload, _) = sending.finish().expect("arguments that can be sent");
-        *self.sent.lock().unwrap() = Some(payload);
-        let answer = self.answer.lock().unwrap().take().expect("one call");
+        *self.sent.lock().expect("nobody panicked") = Some(payload);
+        let answer = self.answer.lock().expect("nobody panicked").take().expect("one call");
         let reply = match interface.methods[method].kind {
             Kind::ServerStream => Reply::Stream(Stream::from_values([answer])),
             _ => Reply::Unary(answer),
@@ -121,7 +127,7 @@ impl Subject {
                 Reply::Bytes(_) => panic!("a byte stream is not called"),
             }
         });
-        let sent = peer.sent.lock().unwrap().take().expect("the peer was called");
+        let sent = peer.sent.lock().expect("nobody panicked").take().expect("the peer was called");
         (sent, answer)
     }
 

@@ -15,7 +15,7 @@ use prost_types::{Value, value::Kind};
 pub(crate) fn sample(ty: Type, name: &str) -> Value {
     let seed = f64::from(name.bytes().map(u32::from).sum::<u32>() % 100);
     match ty {
-        Type::Unit => null(),
+        Type::Unit | Type::Handle => null(),
         Type::Bool => boolean(true),
         Type::I32 | Type::I64 => number(-seed),
         Type::U8 | Type::U16 | Type::U32 | Type::U64 => number(seed + 100.0),
@@ -24,7 +24,6 @@ pub(crate) fn sample(ty: Type, name: &str) -> Value {
         Type::Format(format) => text(formatted(format)),
         Type::Json => map(BTreeMap::from([("key".to_owned(), number(1.0))])),
         Type::Duration => text("PT2.5S"),
-        Type::Handle => null(),
         Type::Opt(inner) => sample(*inner, name),
         Type::List(item) => list(vec![sample(*item, name)]),
         Type::Map(item) => map(BTreeMap::from([("key".to_owned(), sample(*item, name))])),

@@ -118,11 +118,11 @@ impl<'t> Lines<'t> {
     pub(super) fn open_quote_in(&self, line: usize) -> Option<usize> {
         let text = self.line(line);
         ['"', '\''].into_iter().find_map(|quote| {
-            let opening = text.match_indices(quote).map(|(at, _)| at).filter(|at| {
+            let mut opening = text.match_indices(quote).map(|(at, _)| at).filter(|at| {
                 let before = text[..*at].trim_end();
                 before.is_empty() || before.ends_with([':', '-', ',', '[', '{'])
             });
-            let last = opening.last().filter(|_| unescaped(text, quote) % 2 == 1)?;
+            let last = opening.next_back().filter(|_| unescaped(text, quote) % 2 == 1)?;
             Some(self.range(line).start + last)
         })
     }

@@ -158,7 +158,7 @@ fn first_error(text: &str) -> Option<NextError> {
             Ok((granit::Event::StreamEnd, _)) => return None,
             Ok((granit::Event::SequenceStart(..) | granit::Event::MappingStart(..), _)) => depth += 1,
             Ok((granit::Event::SequenceEnd | granit::Event::MappingEnd, _)) => {
-                depth = depth.saturating_sub(1)
+                depth = depth.saturating_sub(1);
             }
             Ok(_) => {}
         }
@@ -199,25 +199,23 @@ fn guesses(lines: &Lines<'_>, at: usize, broken: &Broken) -> Vec<Guess> {
     }
     let own = lines.entry_of(at);
     let above = own.checked_sub(1).and_then(|line| lines.last_with_content(line));
-    match broken.bracket.map(|line| line.saturating_sub(1)).filter(|bracket| *bracket <= at) {
-        Some(bracket) => {
-            let all = lines.block(lines.entry_of(bracket));
-            let end = all.end;
-            // A comma that is missing at the end of a line is noticed in the next one.
-            if let Some(above) = above.filter(|above| *above > bracket) {
-                guess(above..above + 1, at + 1, true);
-            }
-            if bracket < at {
-                guess(at..at + 1, end, true);
-            }
-            guess(all, end, false);
+    let bracket = broken.bracket.map(|line| line.saturating_sub(1)).filter(|bracket| *bracket <= at);
+    if let Some(bracket) = bracket {
+        let all = lines.block(lines.entry_of(bracket));
+        let end = all.end;
+        // A comma that is missing at the end of a line is noticed in the next one.
+        if let Some(above) = above.filter(|above| *above > bracket) {
+            guess(above..above + 1, at + 1, true);
         }
-        None => {
-            guess(lines.block(own).start..lines.block(own).end.max(lines.block(at).end), 0, false);
-            if let Some(above) = above {
-                let block = lines.block(lines.entry_of(above));
-                guess(block.start..block.end.max(at + 1), 0, false);
-            }
+        if bracket < at {
+            guess(at..at + 1, end, true);
+        }
+        guess(all, end, false);
+    } else {
+        guess(lines.block(own).start..lines.block(own).end.max(lines.block(at).end), 0, false);
+        if let Some(above) = above {
+            let block = lines.block(lines.entry_of(above));
+            guess(block.start..block.end.max(at + 1), 0, false);
         }
     }
     let mut parent = own;

@@ -463,7 +463,7 @@ impl<'t> Reader<'t> {
             .map(|open| self.span(&open.start, &open.start))
             .filter(|open| matches!(self.text.as_bytes().get(open.start), Some(b'{' | b'[')));
         let outermost = brackets.next();
-        let bracket = brackets.last().or(outermost);
+        let bracket = brackets.next_back().or(outermost);
         let broken = |problems| Broken {
             problems,
             kind: error.kind().clone(),
