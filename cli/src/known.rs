@@ -240,10 +240,7 @@ mod tests {
             ),
             ("mock_power", "did you mean `mock-power`?"),
             ("MockPower", "did you mean `mock-power`?"),
-            (
-                "jumpstarter_driver_power.MockPower",
-                "did you mean `jumpstarter_driver_power.driver.MockPower`?",
-            ),
+            ("jumpstarter_driver_power.MockPower", "did you mean `mock-power`?"),
             ("power", "drivers that provide power: mock-power, sync-mock-power"),
             ("lamp", "this program has: mock-power, sync-mock-power"),
             (

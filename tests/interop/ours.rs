@@ -30,6 +30,7 @@ async fn python_clients_use_our_exporter() {
         ["power", "jumpstarter_driver_power.client.PowerClient"],
         ["echo", "jumpstarter_driver_network.client.NetworkClient"],
         ["serial", "jumpstarter_driver_pyserial.client.PySerialClient"],
+        ["storage", "jumpstarter_driver_opendal.client.OpendalClient"],
         ["flasher", "jumpstarter_driver_opendal.client.FlasherClient"],
         ["mux_flasher", "jumpstarter_driver_opendal.client.StorageMuxFlasherClient"],
         ["shell", "jumpstarter_driver_shell.client.ShellClient"],

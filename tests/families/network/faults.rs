@@ -252,7 +252,7 @@ async fn pitfall_s7_a_slow_peer_stalls_its_own_stream_and_nothing_is_lost() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_is_stopped_goes_on_and_one_that_is_killed_ends() {
-    let Some(daemon) = bus::Daemon::start().await else { return };
+    let Some(mut daemon) = bus::Daemon::start().await else { return };
     let path = daemon.environment()[0].1.trim_start_matches("unix:path=").to_owned();
     let exporter = ours::start_text(&file(&[entry("bus", "UnixNetwork", &format!("path: {path}"))])).await;
     let network: NetworkClient = exporter.bench().device().client("bus").expect("a network");
@@ -276,6 +276,7 @@ async fn a_peer_that_is_stopped_goes_on_and_one_that_is_killed_ends() {
     signal("-KILL").await;
     // The kernel closes what a process leaves behind: an end, and the next connection is refused.
     assert_eq!(io.recv().await.expect("an end"), None);
+    daemon.child.wait().await.expect("it has ended");
     let error = network.connect().await.expect_err("nobody listens");
     assert_eq!(
         error.message(),

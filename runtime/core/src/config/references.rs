@@ -16,6 +16,10 @@ pub const MAX_REPORTED: usize = 10_000;
 /// Deepest tree that clients see, references followed.
 pub const MAX_REPORTED_DEPTH: usize = 64;
 
+/// Most names of a `ref`, those of the references on its way included. No tree is that deep ([`super::document::MAX_DEPTH`]),
+/// and without a bound, a file could make each step as long as itself.
+const LONGEST_WAY: usize = 256;
+
 /// Most proxies on the way from a `ref` to a driver.
 const MAX_HOPS: usize = 64;
 
@@ -87,8 +91,11 @@ impl<'a> Resolver<'a> {
     /// The node that dotted names stand for, proxies followed.
     fn target(&self, target: &str) -> Result<(&'a DriverNode, Vec<String>), Lost<'a>> {
         let mut followed: Vec<String> = Vec::new();
-        let mut names: Vec<String> = target.split('.').map(str::to_owned).collect();
+        let mut names: Vec<String> = target.split('.').take(LONGEST_WAY + 1).map(str::to_owned).collect();
         'again: loop {
+            if names.len() > LONGEST_WAY {
+                return Err(Lost::TooFar);
+            }
             let mut at: Option<&'a DriverNode> = None;
             for (index, name) in names.iter().enumerate() {
                 let next = match at {
@@ -114,7 +121,7 @@ impl<'a> Resolver<'a> {
                         );
                     }
                     let rest = names[index + 1..].iter().cloned();
-                    names = target.split('.').map(str::to_owned).chain(rest).collect();
+                    names = target.split('.').take(LONGEST_WAY).map(str::to_owned).chain(rest).collect();
                     continue 'again;
                 }
                 at = Some(node);
