@@ -84,7 +84,9 @@ fn one(subject: Subject, index: usize, out: &mut String) {
     let request = DriverCallRequest { uuid: UUID.to_owned(), method: method.export.to_owned(), args };
     let legacy = request.encode_to_vec();
     let read = DriverCallRequest::decode(legacy.as_slice()).expect("upstream's message");
+    let values_sent = subject.positions(index, values.clone());
     for (index, param) in method.params.iter().enumerate() {
+        let values = &values_sent;
         let expected = if param.role == Role::Wire { values[index].clone() } else { handle().to_value() };
         assert_eq!(read.args[index], expected, "{}: {}", method.export, param.name);
     }

@@ -118,6 +118,10 @@ impl Subject {
                 Role::Sink => Some((index, Attached::Sink(Sink::to_memory().0))),
                 Role::Wire | Role::Injected => None,
             });
+        let payload = match payload {
+            Payload::Values(values) => Payload::Values(self.positions(method, values)),
+            proto @ Payload::Proto(_) => proto,
+        };
         let args = Args::new(payload, Call::default()).with_attached(attached.collect());
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let answer = runtime.block_on(async {
@@ -129,6 +133,20 @@ impl Subject {
         });
         let sent = peer.sent.lock().expect("nobody panicked").take().expect("the peer was called");
         (sent, answer)
+    }
+
+    /// One value per parameter as a caller sends them: the last one of `#[rest]` takes a position for each of its items.
+    pub(crate) fn positions(self, method: usize, mut values: Vec<Value>) -> Vec<Value> {
+        let params = self.interface.methods[method].params;
+        if params.iter().any(|param| param.rest)
+            && values.len() == params.len()
+            && let Some(Value { kind: Some(prost_types::value::Kind::ListValue(rest)) }) =
+                values.last().cloned()
+        {
+            values.pop();
+            values.extend(rest.values);
+        }
+        values
     }
 
     /// The bytes of a request with these arguments.

@@ -7,6 +7,7 @@ use jumpstarter_core::{
 };
 use proptest::test_runner::{Config, TestRunner};
 use prost::Message as _;
+use prost_types::{Value, value::Kind};
 
 use super::{
     golden::{check_answer, check_request},
@@ -31,10 +32,27 @@ fn requests(subject: Subject, index: usize) {
         assert!(files || theirs == bytes, "{}: {theirs:?} is not {bytes:?}", method.export);
         let back = subject.legacy_request(index, Payload::Proto(theirs.into()), &result);
         let straight = subject.legacy_request(index, Payload::Values(values), &result);
-        assert_eq!(back, straight, "{}", method.export);
+        assert_eq!(told(back), told(straight), "{}", method.export);
         Ok(())
     });
     run.unwrap_or_else(|error| panic!("{}.{}: {error}", subject.interface.name, method.export));
+}
+
+/// A map that is absent and an empty one are the same bytes, and so the same to whoever reads them; at the end, neither is
+/// sent.
+fn told(values: Vec<Value>) -> Vec<Value> {
+    let empty = |value: &Value| match &value.kind {
+        Some(Kind::StructValue(map)) => map.fields.is_empty(),
+        Some(Kind::NullValue(_)) | None => true,
+        _ => false,
+    };
+    let null = || Value { kind: Some(Kind::NullValue(0)) };
+    let mut told: Vec<_> =
+        values.into_iter().map(|value| if empty(&value) { null() } else { value }).collect();
+    while told.last().is_some_and(empty) {
+        told.pop();
+    }
+    told
 }
 
 fn answers(subject: Subject, index: usize) {
