@@ -99,7 +99,10 @@ pub(super) fn of_command(command: Command, added: &command::Command) -> Command 
 /// A flag: a truth that is false unless somebody says otherwise.
 fn is_flag(param: &Param, spelling: &Spelling) -> bool {
     let off = spelling.default.is_none_or(|text| text == "false");
-    spelling.is_option() && off && param.default.is_none() && matches!(param.ty, Type::Bool)
+    let unless_said = param
+        .default
+        .is_none_or(|default| matches!(default().kind, Some(prost_types::value::Kind::BoolValue(false))));
+    spelling.is_option() && off && unless_said && matches!(param.ty, Type::Bool)
 }
 
 fn arg(param: &Param, spelling: &Spelling) -> Arg {

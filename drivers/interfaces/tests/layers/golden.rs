@@ -88,7 +88,18 @@ fn one(subject: Subject, index: usize, out: &mut String) {
     for (index, param) in method.params.iter().enumerate() {
         let values = &values_sent;
         let expected = if param.role == Role::Wire { values[index].clone() } else { handle().to_value() };
-        assert_eq!(read.args[index], expected, "{}: {}", method.export, param.name);
+        // A tail of defaults is not sent: older drivers do not know it.
+        let Some(sent) = read.args.get(index) else {
+            assert_eq!(
+                param.default.map(|default| default()),
+                Some(expected),
+                "{}: {}",
+                method.export,
+                param.name
+            );
+            continue;
+        };
+        assert_eq!(*sent, expected, "{}: {}", method.export, param.name);
     }
 
     let typed = |language| {

@@ -51,7 +51,11 @@ async fn pitfall_y6_a_configuration_that_is_wrong_is_refused_by_the_device_and_i
     let tasmota = "host: 127.0.0.1\ncmnd_topic: c\nstat_topic: s\n";
     let http = "power_on: {url: 'http://a/'}\npower_off: {url: 'http://a/'}\n";
     for (driver, keys, message) in [
-        ("energenie-power", "host: a\nslot: 5".to_owned(), "`slot` is 5: the strip has sockets 1 to 4"),
+        (
+            "energenie-power",
+            "host: a\nslot: 5".to_owned(),
+            "`slot` must be at most 4, but it is the number 5",
+        ),
         ("energenie-power", "slot: 1".to_owned(), "missing key `host`"),
         ("http-power", "power_on: {url: 'http://a/'}".to_owned(), "missing key `power_off`"),
         (
