@@ -408,11 +408,15 @@ impl<'t> Reader<'t> {
                 _ => node = Node::incomplete_map(node.span, true),
             }
         }
-        match self.stack.last_mut().map(|open| &mut open.kind) {
+        let (last, above) = match self.stack.split_last_mut() {
+            Some((last, above)) => (Some(&mut last.kind), &*above),
+            None => (None, &[][..]),
+        };
+        match last {
             None => self.root = Some(node),
             Some(Container::Seq(items)) => items.push(node),
             Some(Container::Map(map)) => match std::mem::take(&mut map.pending) {
-                Pending::Key => map.pending = begin_entry(map, node, &mut self.problems),
+                Pending::Key => map.pending = begin_entry(map, above, node, &mut self.problems),
                 Pending::Ignored => {}
                 Pending::Value(key, key_span) => {
                     if is_secret_key(&key) {
@@ -492,8 +496,29 @@ impl<'t> Reader<'t> {
     }
 }
 
+/// Where in the tree a key stands whose mapping is open below these.
+fn path_below(above: &[Open], key: &str) -> String {
+    let mut path = String::new();
+    for open in above {
+        match &open.kind {
+            Container::Seq(items) => {
+                path.push('[');
+                path.push_str(&items.len().to_string());
+                path.push(']');
+            }
+            Container::Map(map) => {
+                if let Pending::Value(name, _) = &map.pending {
+                    path.push_str(if path.is_empty() { "" } else { "." });
+                    path.push_str(name);
+                }
+            }
+        }
+    }
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
 /// What to do with the value that follows a key.
-fn begin_entry(map: &mut OpenMap, node: Node, problems: &mut Problems) -> Pending {
+fn begin_entry(map: &mut OpenMap, above: &[Open], node: Node, problems: &mut Problems) -> Pending {
     let span = node.span;
     if node.plain_text() == Some("<<") {
         return Pending::Merge;
@@ -526,6 +551,7 @@ fn begin_entry(map: &mut OpenMap, node: Node, problems: &mut Problems) -> Pendin
             problems.push(
                 Problem::error(format!("the key {} occurs twice", quoted(slot.key())))
                     .at(span)
+                    .path(path_below(above, slot.key()))
                     .context(*slot.get())
                     .label(format!("first on line {}", slot.get().line))
                     .help("keep one of the two, or give them different names"),

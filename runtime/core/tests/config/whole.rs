@@ -234,3 +234,10 @@ fn the_text_of_a_schema_is_the_same_whenever_it_is_printed() {
     assert_eq!(keys, sorted);
     assert!(text.ends_with("}\n") && !text.contains("\"default\": null"), "{text}");
 }
+
+#[test]
+fn a_key_that_occurs_twice_says_where_in_the_tree_it_is() {
+    let parsed = parse("rig.yaml", "export:\n  a: {type: b, type: c}\n  list: [x, {y: 1, y: 2}]\n");
+    let paths: Vec<_> = parsed.problems.iter().map(|problem| problem.tree_path().to_owned()).collect();
+    assert_eq!(paths, ["export.a.type", "export.list[1].y"]);
+}
