@@ -17,6 +17,7 @@
 //! | [`command`] | commands that clients add |
 //! | [`config`] | files that people write, with a place for every problem |
 //! | [`schemas`] | the same files as JSON Schemas, for editors |
+//! | [`selector`] | labels, and which of many labelled things are meant |
 //! | [`error`] | what can go wrong |
 
 #![forbid(unsafe_code)]
@@ -38,6 +39,7 @@ pub mod io;
 pub mod log;
 pub mod resource;
 pub mod schemas;
+pub mod selector;
 pub mod stream;
 pub mod wire;
 
@@ -45,5 +47,6 @@ pub use call::Call;
 pub use error::{Context, Error, ErrorClass, ErrorKind, Result};
 pub use io::Io;
 pub use resource::{Sink, Source};
+pub use selector::{Labels, Selector};
 pub use stream::Stream;
 pub use wire::Delay;
