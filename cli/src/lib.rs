@@ -201,7 +201,8 @@ impl Program {
         commands::execute(self, &found)
     }
 
-    fn registry(&self) -> Registry {
+    /// Its drivers, and what it knows of others.
+    pub fn registry(&self) -> Registry {
         self.drivers.clone()
     }
 }

@@ -4,7 +4,7 @@ use jumpstarter_core::{
     config::{common::COMMON_KEYS, exporter::FILE_KEYS, tree::NODE_KEYS},
     driver::DriverFactory,
 };
-use jumpstarter_exporter::{Registry, check};
+use jumpstarter_exporter::{Registry, check, local};
 
 use crate::{
     page::{Page, matches, updating},
@@ -35,6 +35,13 @@ fn problems(name: &str, text: &str) -> String {
     if problems.is_empty() { String::new() } else { problems.render() }
 }
 
+/// The same with `--open`.
+fn opened(name: &str, text: &str) -> String {
+    let Ok(plan) = check(name, text, &Registry::new(DRIVERS), |_| None) else { return problems(name, text) };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(local::open_and_close(plan)).render()
+}
+
 #[test]
 fn exporter_files_on_pages_are_right_or_have_the_problems_that_are_shown() {
     let mut wrong = Vec::new();
@@ -45,8 +52,10 @@ fn exporter_files_on_pages_are_right_or_have_the_problems_that_are_shown() {
         for (at, block) in page.blocks.iter().enumerate().filter(|(_, block)| block.language == "yaml") {
             seen += 1;
             let place = page.place(block);
-            let found = problems(block.word("file").unwrap_or("exporter.yaml"), &block.text);
-            if !block.has("problems") {
+            let file = block.word("file").unwrap_or("exporter.yaml");
+            let found =
+                if block.has("opens") { opened(file, &block.text) } else { problems(file, &block.text) };
+            if !block.has("problems") && !block.has("opens") {
                 if !found.is_empty() {
                     wrong.push(format!("{place}: the page says that this file is right\n{found}"));
                 }

@@ -216,8 +216,8 @@ const EDITS: &[Edit] = &[
     Edit {
         name: "change_the_default_of_a_parameter",
         replace: &[("#[default = 20.0]", "#[default = 25.0]")],
-        expect: Warns(&[
-            "warning: heater.aim: an absent `celsius` means 25.0 where it meant 20.0; tell people: callers that say nothing get something else (parameter-default-changed)",
+        expect: Fails(&[
+            "breaking for native and legacy clients: heater.aim: an absent `celsius` means 25.0 where it meant 20.0; change it back; accept it only if whoever says nothing is better off with it (parameter-default-changed)",
         ]),
     },
     Edit {
@@ -290,6 +290,13 @@ const EDITS: &[Edit] = &[
         replace: &[("pub title: String", "pub title: u64")],
         expect: Fails(&[
             "breaking for native and legacy clients: heater.Program: the type of field `title` changed from text to u64; add a field beside it, or raise `version` (field-type-changed)",
+        ]),
+    },
+    Edit {
+        name: "change_the_default_of_a_field",
+        replace: &[("    #[default = 1]\n    pub rounds", "    #[default = 2]\n    pub rounds")],
+        expect: Fails(&[
+            "breaking for native and legacy clients: heater.Program: an absent `rounds` means 2 where it meant 1; change it back; accept it only if whoever says nothing is better off with it (field-default-changed)",
         ]),
     },
     Edit {
@@ -439,8 +446,8 @@ const EDITS: &[Edit] = &[
     Edit {
         name: "change_the_default_of_a_key",
         replace: &[("#[default = 9600]", "#[default = 115_200]")],
-        expect: Warns(&[
-            "warning: driver oven: an absent key `baudrate` means 115200 where it meant 9600; tell people: files that say nothing mean something else (key-default-changed)",
+        expect: Fails(&[
+            "breaking for YAML files: driver oven: an absent key `baudrate` means 115200 where it meant 9600; change it back; accept it only if whoever says nothing is better off with it (key-default-changed)",
         ]),
     },
     // Drivers and children.

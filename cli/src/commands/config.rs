@@ -17,7 +17,6 @@ use crate::{
     report::{FAILURE, Outcome, Stop},
     runtime,
     signals::Signals,
-    style::printable,
     words::flag,
 };
 
@@ -44,9 +43,6 @@ struct Checked {
     /// How many problems there are beyond those listed.
     #[serde(skip_serializing_if = "is_zero")]
     omitted: usize,
-    /// Why a device could not be opened; only if that was asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    failure: Option<String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -55,15 +51,14 @@ fn is_zero(number: &usize) -> bool {
 }
 
 impl Checked {
-    fn new(file: String, problems: Problems, failure: Option<String>) -> Self {
-        let ok = !problems.has_errors() && failure.is_none();
-        Self { file, ok, omitted: problems.omitted(), problems, failure }
+    fn new(file: String, problems: Problems) -> Self {
+        Self { file, ok: !problems.has_errors(), omitted: problems.omitted(), problems }
     }
 
     /// Something that stands for no file at all.
     fn nothing(word: &str, reason: impl Into<String>) -> Self {
         let source = Arc::new(Source::new(word, ""));
-        Self::new(word.to_owned(), Problem::error(reason).in_source(&source).into(), None)
+        Self::new(word.to_owned(), Problem::error(reason).in_source(&source).into())
     }
 }
 
@@ -95,10 +90,8 @@ pub(crate) fn check(invocation: &Invocation<'_>) -> Outcome {
                 if told(file) {
                     output::line(file.problems.render().trim_end())?;
                 }
-                match &file.failure {
-                    Some(failure) => output::line(&format!("{}: {}", file.file, printable(failure)))?,
-                    None if file.problems.is_empty() => output::line(&format!("{}: ok", file.file))?,
-                    None => {}
+                if file.problems.is_empty() {
+                    output::line(&format!("{}: ok", file.file))?;
                 }
             }
         }
@@ -109,32 +102,31 @@ pub(crate) fn check(invocation: &Invocation<'_>) -> Outcome {
 /// What is wrong with one file.
 fn check_file(path: &Path, registry: &Registry, open: bool) -> Result<Checked, Stop> {
     let (name, Text { text, mut problems }) = files::read_for_check(path);
-    let Some(text) = text else { return Ok(Checked::new(name, problems, None)) };
-    let failure = match plan::check(&name, &text, registry, files::environment) {
+    let Some(text) = text else { return Ok(Checked::new(name, problems)) };
+    match plan::check(&name, &text, registry, files::environment) {
         Ok(mut plan) => {
             problems.append(std::mem::take(&mut plan.warnings));
-            if open && !problems.has_errors() { try_to_open(plan)? } else { None }
+            if open && !problems.has_errors() {
+                problems.append(try_to_open(plan)?);
+            }
         }
-        Err(found) => {
-            problems.append(found);
-            None
-        }
-    };
-    Ok(Checked::new(name, problems, failure))
+        Err(found) => problems.append(found),
+    }
+    Ok(Checked::new(name, problems))
 }
 
 /// Opens the devices of a file and closes them again; answers what went wrong.
-fn try_to_open(plan: plan::Plan) -> Result<Option<String>, Stop> {
+fn try_to_open(plan: plan::Plan) -> Result<Problems, Stop> {
     let runtime = runtime::threads()?;
     let outcome = runtime.block_on(async {
         let mut signals = Signals::listen()?;
         tokio::select! {
-            opened = local::open_and_close(plan) => Ok(opened),
+            problems = local::open_and_close(plan) => Ok(problems),
             signal = signals.next() => Err(Stop::Signal(signal)),
         }
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
-    Ok(outcome?.err().map(|error| error.message().to_owned()))
+    outcome
 }
 
 /// The files that one word stands for; or why it stands for none.
@@ -200,7 +192,9 @@ mod tests {
         let text =
             "apiVersion: jumpstarter.dev/v1alpha1\nkind: ExporterConfig\nexport: {rig: {type: broken}}\n";
         let plan = plan::check("rig.yaml", text, &registry, |_| None).unwrap();
-        let failure = try_to_open(plan).unwrap().expect("it cannot be opened");
-        assert!(failure.contains("rig") && failure.ends_with("the cable is gone"), "{failure}");
+        let told = try_to_open(plan).unwrap().render();
+        let expected = "rig.yaml: 1 problem\n\nerror: cannot be opened: the cable is gone\n   ┌ rig.yaml:3:22\n \
+                        3 │ export: {rig: {type: broken}}\n   │                      ^^^^^^ export.rig";
+        assert_eq!(told, expected);
     }
 }

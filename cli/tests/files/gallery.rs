@@ -1,11 +1,11 @@
 //! Mistakes that only somebody who knows the drivers can find.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use insta::{assert_snapshot, glob};
-use jumpstarter_cli::DRIVERS;
+use jumpstarter_cli::{DRIVERS, Program};
 use jumpstarter_core::config::{self, NodeKind, Problems, Subject, check_schema, parse, tree::walk};
-use jumpstarter_exporter::{Registry, check};
+use jumpstarter_exporter::check;
 
 /// What no schema can say: what a name in one place means for another.
 const BEYOND_SCHEMAS: &[&str] = &["isolation_not_there_yet"];
@@ -16,7 +16,7 @@ fn read(path: &Path) -> (String, String) {
 }
 
 fn problems(name: &str, text: &str) -> Problems {
-    match check(name, text, &Registry::new(&[DRIVERS]), |_| None) {
+    match check(name, text, &Program::new(&[DRIVERS]).registry(), |_| None) {
         Ok(plan) => plan.warnings,
         Err(problems) => problems,
     }
@@ -42,6 +42,20 @@ fn good_files_are_good() {
 }
 
 #[test]
+fn one_good_file_has_every_driver() {
+    let text = include_str!("good/every_driver.yaml");
+    let file = config::exporter::read("every_driver.yaml", text, |_| None).file.expect("a file");
+    let used: BTreeSet<_> = walk(&file.export)
+        .filter_map(|node| match &node.kind {
+            NodeKind::Driver(instance) => Some(instance.driver.value.clone()),
+            _ => None,
+        })
+        .collect();
+    let all: BTreeSet<_> = DRIVERS.iter().map(|driver| driver.spec().type_name.to_owned()).collect();
+    assert_eq!(used, all);
+}
+
+#[test]
 fn the_written_schema_agrees_about_every_whole_file() {
     let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas/exporter-config.json");
     let schema = serde_json::from_str(&std::fs::read_to_string(schema).unwrap()).unwrap();
@@ -60,7 +74,7 @@ fn the_written_schema_agrees_about_every_whole_file() {
 
 #[test]
 fn schema_and_driver_agree_about_every_configuration() {
-    let registry = Registry::new(&[DRIVERS]);
+    let registry = Program::new(&[DRIVERS]).registry();
     let mut compared = 0;
     let mut compare = |path: &Path| {
         let (name, text) = read(path);

@@ -4,4 +4,5 @@
 mod entry;
 mod gallery;
 mod memory;
+mod model;
 mod mutation;

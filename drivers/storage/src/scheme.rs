@@ -222,7 +222,9 @@ impl schemars::JsonSchema for Scheme {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        let names: Vec<_> = SERVICES.iter().map(|service| service.scheme).collect();
+        // Those that this program has: a file that names another one is refused.
+        let names: Vec<_> =
+            SERVICES.iter().filter(|service| service.keys.is_some()).map(|service| service.scheme).collect();
         schemars::json_schema!({
             "type": "string",
             "enum": names,

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use jumpstarter_core::{Context as _, Error, Result};
+use jumpstarter_core::{
+    Context as _, Error, Result,
+    config::{NodeKind, Problem, Problems, tree::walk},
+};
 use jumpstarter_protocol::v1::ExporterStatus;
 use jumpstarter_session::{Access, LogBuffer, Session, SessionService};
 use jumpstarter_transport::{
@@ -77,13 +80,44 @@ async fn serve(session: &Session) -> Result<(Server<SessionService>, RuntimeDire
     Ok((server, directory, socket))
 }
 
-/// Opens the drivers of a plan and closes them again.
-pub async fn open_and_close(plan: Plan) -> Result<()> {
+/// Opens the drivers of a plan and closes them again. Answers what went wrong, as problems of the file.
+pub async fn open_and_close(plan: Plan) -> Problems {
+    let source = plan.file.source.clone();
+    // Where each driver stands, by its place in the file and by its name.
+    let places: Vec<_> = walk(&plan.file.export)
+        .map(|node| {
+            let place = match &node.kind {
+                NodeKind::Driver(driver) => driver.driver.span,
+                _ => node.key_span,
+            };
+            (node.names.clone(), node.path.clone(), place)
+        })
+        .collect();
+    let problem = |of: &str, what: &str, error: &Error| {
+        let problem = Problem::error(format!("{what}: {}", error.message()));
+        match places.iter().find(|(names, path, _)| names == of || path == of) {
+            Some((_, path, place)) => problem.at(*place).path(path),
+            // A child that its parent makes has no line of its own.
+            None => problem.path(of),
+        }
+    };
     let logs: Arc<LogBuffer> = LogBuffer::new();
-    let root = open::open(plan, logs.clone()).await?;
-    let session = Session::builder(root).logs(logs).build()?;
-    match session.end().await.into_iter().next() {
-        Some((name, error)) => Err(error.context(format!("closing {name}"))),
-        None => Ok(()),
+    let mut problems = Problems::new();
+    match open::open_each(plan, logs.clone()).await {
+        Ok(root) => match Session::builder(root).logs(logs).build() {
+            Ok(session) => {
+                for (name, error) in session.end().await {
+                    problems.push(problem(&name, "cannot be closed", &error));
+                }
+            }
+            Err(error) => problems.push(problem("", "cannot be offered", &error)),
+        },
+        Err(failures) => {
+            for (path, error) in failures {
+                problems.push(problem(&path, "cannot be opened", &error));
+            }
+        }
     }
+    problems.attach(&source);
+    problems
 }

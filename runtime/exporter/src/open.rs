@@ -31,6 +31,11 @@ pub const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 /// Opens everything that a plan asks for and answers the root: a group without a name that holds the entries of
 /// `export`.
 pub async fn open(plan: Plan, log: Arc<dyn LogSink>) -> Result<Arc<Instance>> {
+    open_each(plan, log).await.map_err(|failures| together(&failures))
+}
+
+/// The same; of drivers that cannot be opened it answers where in the file they stand, each with its reason.
+pub async fn open_each(plan: Plan, log: Arc<dyn LogSink>) -> Result<Arc<Instance>, Vec<(String, Error)>> {
     let Plan { file, nodes, references, .. } = plan;
     let opener = Arc::new(Opener {
         slots: slots(&nodes),
@@ -40,7 +45,7 @@ pub async fn open(plan: Plan, log: Arc<dyn LogSink>) -> Result<Arc<Instance>> {
         failures: Mutex::default(),
     });
     let children = opener.clone().all(nodes).await;
-    let failures = std::mem::take(&mut *opener.failures.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut failures = std::mem::take(&mut *opener.failures.lock().unwrap_or_else(PoisonError::into_inner));
     if failures.is_empty() {
         let description = file.description.filter(|text| !text.is_empty());
         return Ok(Arc::new(group(children, description)));
@@ -51,7 +56,8 @@ pub async fn open(plan: Plan, log: Arc<dyn LogSink>) -> Result<Arc<Instance>> {
             tracing::warn!("closing {} after another driver failed to open: {error}", instance.type_name);
         }
     }
-    Err(together(failures))
+    failures.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Err(failures)
 }
 
 /// Closes one driver, within [`CLOSE_LIMIT`].
@@ -59,10 +65,9 @@ async fn close(instance: &Instance) -> Result<()> {
     jumpstarter_core::call::within(CLOSE_LIMIT, "closing", instance.lifecycle.close()).await
 }
 
-fn together(mut failures: Vec<(String, Error)>) -> Error {
-    failures.sort_by(|(a, _), (b, _)| a.cmp(b));
+fn together(failures: &[(String, Error)]) -> Error {
     let kind = failures.first().map_or(ErrorKind::Internal, |(_, error)| error.kind());
-    match failures.as_slice() {
+    match failures {
         [(path, error)] => error.clone().context(path),
         several => {
             let lines: Vec<_> = several.iter().map(|(path, error)| format!("  {path}: {error}")).collect();

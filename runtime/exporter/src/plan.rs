@@ -272,13 +272,15 @@ impl Checker<'_> {
             [] => "nothing".to_owned(),
             some => some.iter().map(|interface| interface.name).collect::<Vec<_>>().join(", "),
         };
-        let problem =
-            Problem::error(format!("child `{name}` of driver `{parent}` must provide {}", wanted.name));
-        let place = match &child.kind {
-            NodeKind::Driver(instance) => instance.driver.span,
-            NodeKind::Proxy { target } => target.span,
-            _ => child.key_span,
+        let (place, what) = match &child.kind {
+            NodeKind::Driver(instance) => (instance.driver.span, quoted(&instance.driver.value)),
+            NodeKind::Proxy { target } => (target.span, quoted(&target.value)),
+            _ => (child.key_span, "a group".to_owned()),
         };
+        let problem = Problem::error(format!(
+            "child `{name}` of driver `{parent}` must provide {}, but {what} provides {provides}",
+            wanted.name
+        ));
         let problem = problem.at(place).path(&child.path).label(format!("provides {provides}"));
         let help = self.providers(wanted);
         self.problems.push(problem.help(help));

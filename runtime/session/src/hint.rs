@@ -15,6 +15,9 @@ use crate::report::{CLIENT, NAME};
 /// What upstream's composite says of itself where nobody has described it.
 const GROUP: &str = "Generic composite device";
 
+/// Where the package is, in the sources of this project. It is in no index.
+const SOURCES: &str = "schemas/clients/python";
+
 /// Whether a call comes from a Python client.
 pub(crate) fn is_python(metadata: &MetadataMap) -> bool {
     let agent = metadata.get("user-agent").and_then(|agent| agent.to_str().ok());
@@ -39,8 +42,9 @@ pub(crate) fn add(entries: &mut [DriverInstanceReport]) {
         if let (true, Some(names)) = (composite, wanted.get(&entry.uuid)) {
             let description = entry.description.as_deref().unwrap_or(GROUP);
             let names = names.join(", ");
-            entry.description =
-                Some(format!("{description}\n\nFor {names} in Python: pip install {GENERATED_DISTRIBUTION}"));
+            entry.description = Some(format!(
+                "{description}\n\nFor {names} in Python: pip install {SOURCES}, which is {GENERATED_DISTRIBUTION}"
+            ));
         }
     }
 }
@@ -77,8 +81,11 @@ mod tests {
         entries[1].description = Some("My board".to_owned());
         add(&mut entries);
         let said: Vec<_> = entries.iter().map(|entry| entry.description.as_deref()).collect();
-        let hint =
-            |before: &str| format!("{before}\n\nFor machine in Python: pip install jumpstarter-driver-x");
+        let hint = |before: &str| {
+            format!(
+                "{before}\n\nFor machine in Python: pip install schemas/clients/python, which is jumpstarter-driver-x"
+            )
+        };
         let (own, general) = (hint("My board"), hint("Generic composite device"));
         assert_eq!(said, [None, Some(&*own), None, None, Some(&*general), None]);
     }

@@ -199,9 +199,9 @@ impl Pair<'_> {
                 remedy,
             ));
         } else if old.default != new.default {
-            self.changes.push(Change::warning(
+            let change = Change::breaking(
                 "field-default-changed",
-                Breaks::NOBODY,
+                Breaks::BOTH,
                 place,
                 format!(
                     "{title}: an absent `{}` means {} where it meant {}",
@@ -209,8 +209,9 @@ impl Pair<'_> {
                     shown(new.default.as_ref()),
                     shown(old.default.as_ref())
                 ),
-                "tell people: peers that say nothing say something else",
-            ));
+                "change it back; accept it only if whoever says nothing is better off with it",
+            );
+            self.changes.push(change.in_proto(false));
         } else if old.presence != new.presence {
             let what = format!(
                 "{title}: field `{}` is {} where it was {}",

@@ -173,9 +173,9 @@ fn presence(pair: &mut Pair<'_>, method: &Method, old: &Param, new: &Param) {
         );
         pair.changes.push(change);
     } else if old.default != new.default {
-        pair.changes.push(Change::warning(
+        let change = Change::breaking(
             "parameter-default-changed",
-            Breaks::NOBODY,
+            Breaks::BOTH,
             place,
             format!(
                 "{title}: an absent `{}` means {} where it meant {}",
@@ -183,8 +183,9 @@ fn presence(pair: &mut Pair<'_>, method: &Method, old: &Param, new: &Param) {
                 shown(new.default.as_ref()),
                 shown(old.default.as_ref())
             ),
-            "tell people: callers that say nothing get something else",
-        ));
+            "change it back; accept it only if whoever says nothing is better off with it",
+        );
+        pair.changes.push(change.in_proto(false));
     } else if old.presence != new.presence {
         let what = format!(
             "{title}: parameter `{}` is {} where it was {}",

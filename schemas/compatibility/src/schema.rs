@@ -143,12 +143,11 @@ impl Comparison<'_> {
             let shown = |map: &Map<String, Value>| {
                 map.get("default").map_or_else(|| "nothing".to_owned(), ToString::to_string)
             };
-            self.push(
-                Verdict::Warning,
+            self.breaking(
                 "key-default-changed",
                 path,
                 format!("an absent {name} means {} where it meant {}", shown(new), shown(old)),
-                "tell people: files that say nothing mean something else",
+                "change it back; accept it only if whoever says nothing is better off with it",
             );
         }
         match (choices(old), choices(new)) {

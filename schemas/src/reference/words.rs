@@ -100,12 +100,22 @@ pub(super) fn default_of(param: &Param) -> String {
             Ok(serde_json::Value::String(text)) if matches!(param.ty.inner(), Type::Duration) => {
                 format!("`{}`", friendly(&text))
             }
-            Ok(json) => format!("`{json}`"),
+            Ok(json) => format!("`{}`", whole(json, param.ty)),
             Err(_) => "has one".to_owned(),
         },
         None if matches!(param.ty, Type::Opt(_)) => "nothing".to_owned(),
         None if param.rest => "none".to_owned(),
         None => "required".to_owned(),
+    }
+}
+
+/// `google.protobuf.Value` has only floating point; a whole number is written as one.
+fn whole(json: serde_json::Value, ty: Type) -> serde_json::Value {
+    let is_whole = matches!(ty.inner(), Type::I32 | Type::I64 | Type::U8 | Type::U16 | Type::U32 | Type::U64);
+    #[expect(clippy::cast_possible_truncation, reason = "beyond 2^53 it stays as it is")]
+    match json.as_f64().filter(|number| is_whole && number.fract() == 0.0 && number.abs() < 9e15) {
+        Some(number) => (number as i64).into(),
+        None => json,
     }
 }
 

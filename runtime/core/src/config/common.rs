@@ -31,29 +31,40 @@ fn identity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Uuid>, 
 }
 
 /// How important a log record is.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 #[schemars(transform = crate::generated::with_aliases)]
 pub enum LogLevel {
     /// Everything.
-    #[serde(alias = "NOTSET")]
     #[schemars(extend("x-aliases" = ["NOTSET"]))]
     Debug,
     /// What happens.
     #[default]
     Info,
     /// What may go wrong.
-    #[serde(alias = "WARN")]
     #[schemars(extend("x-aliases" = ["WARN"]))]
     Warning,
     /// What went wrong.
     Error,
     /// What ends the program.
-    #[serde(alias = "FATAL")]
     #[schemars(extend("x-aliases" = ["FATAL"]))]
     Critical,
+}
+
+impl<'de> Deserialize<'de> for LogLevel {
+    /// Takes the names of upstream's levels as well (those of Python's `logging`); messages name only ours.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const NAMES: &[&str] = &["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"];
+        let name = String::deserialize(deserializer)?;
+        match name.as_str() {
+            "DEBUG" | "NOTSET" => Ok(Self::Debug),
+            "INFO" => Ok(Self::Info),
+            "WARNING" | "WARN" => Ok(Self::Warning),
+            "ERROR" => Ok(Self::Error),
+            "CRITICAL" | "FATAL" => Ok(Self::Critical),
+            _ => Err(D::Error::unknown_variant(&name, NAMES)),
+        }
+    }
 }
 
 /// Where a driver runs.

@@ -101,7 +101,10 @@ impl Subject {
         let key = entry.key.as_str();
         let near = nearest(key, known.iter().copied());
         let help = if steps.is_empty() && near.is_none() && self.outer.contains(&key) {
-            Some(format!("`{key}` belongs next to `type`, not inside `config`"))
+            Some(match key {
+                "type" => "`type` belongs one level up, next to `config`".to_owned(),
+                key => format!("`{key}` belongs next to `type`, not inside `config`"),
+            })
         } else if known.is_empty() {
             Some("no keys are known here".to_owned())
         } else {

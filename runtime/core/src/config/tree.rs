@@ -12,7 +12,7 @@ use super::document::{Entry, Map, Node, Value};
 use super::problem::{Problem, Problems};
 use super::source::{Span, Spanned};
 use super::subject::Subject;
-use super::suggest::{did_you_mean, nearest, quoted};
+use super::suggest::{did_you_mean, harmless, nearest, quoted};
 use super::wording;
 
 /// The keys of a driver node.
@@ -498,7 +498,17 @@ impl NodeReader<'_> {
     /// A word that must not be empty.
     fn word(&mut self, entry: &Entry, expected: &str) -> Option<Spanned<String>> {
         if let Some(text) = entry.value.as_str().filter(|text| !text.trim().is_empty()) {
-            return Some(Spanned { value: text.trim().to_owned(), span: entry.value.span });
+            // The only way to such blanks is by quotes, and no name has any.
+            if text.trim() != text {
+                self.problems.push(
+                    Problem::error(format!("{} begins or ends with blanks", quoted(&entry.key)))
+                        .at(entry.place())
+                        .path(format!("{}.{}", self.path, entry.key))
+                        .help(format!("write `{}: {}`", harmless(&entry.key), harmless(text.trim()))),
+                );
+                return None;
+            }
+            return Some(Spanned { value: text.to_owned(), span: entry.value.span });
         }
         if entry.value.is_unknown() {
             return None;

@@ -34,8 +34,10 @@ pub(super) fn expected(serde: &str) -> String {
         "i16" => "a whole number from -32768 to 32767",
         "u8" => "a whole number from 0 to 255",
         "u16" => "a whole number from 0 to 65535",
-        "i32" | "i64" | "i128" | "isize" => "a whole number",
-        "u32" | "u64" | "u128" | "usize" => "a whole number, 0 or more",
+        "i32" => "a whole number from -2147483648 to 2147483647",
+        "u32" => "a whole number from 0 to 4294967295",
+        "i64" | "i128" | "isize" => "a whole number",
+        "u64" | "u128" | "usize" => "a whole number, 0 or more",
         "a nonzero u8" | "a nonzero u16" | "a nonzero u32" | "a nonzero u64" | "a nonzero usize" => {
             "a whole number, 1 or more"
         }

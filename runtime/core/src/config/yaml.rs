@@ -537,7 +537,13 @@ fn begin_entry(map: &mut OpenMap, above: &[Open], node: Node, problems: &mut Pro
         _ => node.raw.map(String::from).unwrap_or_default(),
     };
     if key.is_empty() {
-        problems.push(Problem::error("a key is missing before `:`").at(span).help("write `key: value`"));
+        // Two quotes with nothing between them are something that somebody wrote.
+        let problem = if span.end > span.start + 1 {
+            Problem::error("a key cannot be empty").help("write a name between the quotes")
+        } else {
+            Problem::error("a key is missing before `:`").help("write `key: value`")
+        };
+        problems.push(problem.at(span));
         map.incomplete = true;
         return Pending::Ignored;
     }
