@@ -8,6 +8,7 @@ use prost::Message;
 /// Files to generate code for, relative to this package.
 const FILES: &[&str] = &[
     "jumpstarter/annotations/annotations.proto",
+    "jumpstarter/client/v1/client.proto",
     "jumpstarter/v1/common.proto",
     "jumpstarter/v1/jumpstarter.proto",
     "jumpstarter/v1/kubernetes.proto",

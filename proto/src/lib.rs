@@ -4,6 +4,7 @@
 //! | Module | Contents |
 //! |---|---|
 //! | [`v1`] | package `jumpstarter.v1`: controller, exporter and router services with their messages |
+//! | [`client`] | package `jumpstarter.client.v1`: what clients ask of the controller |
 //! | [`value`] | `google.protobuf.Value` to and from JSON |
 //! | [`annotations`] | names of the options that driver interfaces carry |
 //!
@@ -21,6 +22,16 @@ pub mod value;
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
 pub mod v1 {
     tonic::include_proto!("jumpstarter.v1");
+}
+
+/// What clients ask of the controller.
+pub mod client {
+    /// Messages and services of package `jumpstarter.client.v1`.
+    // As above.
+    #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+    pub mod v1 {
+        tonic::include_proto!("jumpstarter.client.v1");
+    }
 }
 
 /// Options that driver interfaces carry, package `jumpstarter.annotations`.

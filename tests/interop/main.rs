@@ -9,6 +9,7 @@
 //! | `programs` | Python | our `jmp` |
 //! | `upstream` | both | Python: proves the checks of its client |
 //! | `descriptors` | one that knows only descriptors | ours |
+//! | `protocol` | no calls: fields, numbers and methods, compared | |
 //! | `router` | both ends of a tunnel are Python's, our router is between them | |
 
 mod checks;
@@ -17,6 +18,7 @@ mod devices;
 mod generated;
 mod ours;
 mod programs;
+mod protocol;
 mod router;
 mod upstream;
 
