@@ -171,7 +171,9 @@ fn ctrl_c_reaches_the_script_around_as_well() {
             "trap 'echo script heard it; exit 1' INT\n{JMP} shell --exporter-config {power} -- sh -c 'echo ready; exec sleep 1000'\necho went on\n"
         ),
     );
-    let mut screen = Screen::of(&place, Command::new("/bin/bash").args(["--norc", "run.sh"]), &[]);
+    // Where this test runs in the background of a shell, SIGINT is ignored, which a script cannot undo.
+    let words = ["--default-signal=INT", "/bin/bash", "--norc", "run.sh"];
+    let mut screen = Screen::of(&place, Command::new("env").args(words), &[]);
     screen.wait_for("ready");
     screen.send("\x03");
     screen.wait_for("script heard it");
