@@ -46,7 +46,7 @@ async fn ten_thousand_connections_to_each_kind_of_port_leave_nothing_behind() {
 }
 
 /// Each of these is a negotiation of some ten messages with a server in Python, which takes most of the time.
-const NEGOTIATIONS: usize = 500;
+const NEGOTIATIONS: usize = 200;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hundreds_of_negotiations_leave_nothing_behind() {
