@@ -353,3 +353,44 @@ fn several_images_are_flashed_with_their_partitions() {
     ];
     snapshot("j_flash", &session(&place, "storage.yaml", &lines));
 }
+
+#[test]
+fn a_forwarded_connection_that_fails_is_reported_once() {
+    let place = Place::new();
+    // Nothing listens at this port of the exporter's machine.
+    let (running, host) = devices(&place, "  tcp: {type: tcp-network, config: {host: 127.0.0.1, port: 1}}\n");
+    let mut forward = place.program(J);
+    forward.args(["tcp", "forward-tcp", "--address", "127.0.0.1"]).env("JUMPSTARTER_HOST", &host);
+    let mut forward = Running::start(&mut forward);
+    let address = forward.line();
+    let mut connection = std::net::TcpStream::connect(&address).unwrap();
+    // Whether it ends or breaks: it is over.
+    let _ = std::io::Read::read(&mut connection, &mut [0]);
+    let first = forward.complaint();
+    let peer = connection.local_addr().unwrap();
+    let reason = "connecting to 127.0.0.1:1: Connection refused (os error 111): nothing listens there";
+    assert_eq!(first, format!("connection failed: {peer}: {reason}"));
+    forward.signal(Signal::INT);
+    assert_eq!(stderr(&forward.end()), "SIGINT pressed, terminating\n", "and nothing else");
+    running.signal(Signal::TERM);
+    running.end();
+}
+
+#[test]
+fn empty_hosts_paths_and_addresses_are_problems_of_the_file() {
+    let place = Place::new();
+    let text = "apiVersion: jumpstarter.dev/v1alpha1\nkind: ExporterConfig\nexport:\n  \
+                tcp: {type: tcp-network, config: {host: '', port: 22}}\n  \
+                unix: {type: unix-network, config: {path: ''}}\n  \
+                serial: {type: serial, config: {url: ''}}\n  \
+                web: {type: websocket-network, config: {url: ''}}\n";
+    let file = place.file("empty.yaml", text).display().to_string();
+    let output = run(&mut place.jmp(&["config", "exporter", "check", &file]));
+    let said = stderr(&output) + &stdout(&output);
+    assert_eq!(code(&output), 1, "{said}");
+    for key in ["host", "path", "url"] {
+        let problem = format!("`{key}` must be text that is not empty, but it is");
+        assert!(said.contains(&problem), "{problem}: {said}");
+    }
+    assert!(said.contains("4 problems"), "{said}");
+}
