@@ -94,7 +94,8 @@ fn options_say_what_they_take_and_what_they_stand_for() {
         "web address --port",
     ] {
         let output = run(place.program(J).args(line.split(' ')).env("JUMPSTARTER_HOST", &host));
-        text += &format!("$ j {line}\n{}{}[{}]\n", stdout(&output), stderr(&output), code(&output));
+        let end = format!("[{}]\n", code(&output));
+        text.extend(["$ j ", line, "\n", &stdout(&output), &stderr(&output), &end]);
     }
     snapshot("j_options", &text);
     running.signal(Signal::TERM);
@@ -113,7 +114,7 @@ fn a_signal_in_the_middle_of_a_dump_leaves_no_file() {
         dump.args(["dev", "read-into-path", "urandom", "dump"]).env("JUMPSTARTER_HOST", &host);
         let dump = Running::start(&mut dump);
         while std::fs::metadata(&part).map_or(0, |metadata| metadata.len()) == 0 {
-            std::thread::sleep(std::time::Duration::from_millis(5));
+            std::thread::yield_now();
         }
         dump.signal(signal);
         assert_eq!(code(&dump.end()), expected);

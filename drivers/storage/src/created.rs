@@ -52,7 +52,7 @@ impl Target {
             let above = Path::new(&path).ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
             let folders = above.take_while(|folder| missing(folder)).filter_map(Path::to_str);
             let (fresh, folders) = (missing(Path::new(&path)), folders.map(str::to_owned).collect());
-            Self { fresh, folders, path }
+            Self { path, fresh, folders }
         };
         spawn_blocking(look).await.map_err(|error| Error::internal(error.to_string()))
     }

@@ -77,7 +77,7 @@ async fn end(call: Child, words: &[&str]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_interrupts_a_call_of_a_child_is_told() {
     let mut text = String::new();
-    let mut told = |what: &str, seen: String| text.push_str(&format!("{what}:\n{seen}\n"));
+    let mut told = |what: &str, seen: String| text.extend([what, ":\n", &seen, "\n"]);
 
     let Middle { exporter, call, command, .. } = Middle::of("patient").await;
     signal(&command, "KILL");

@@ -274,7 +274,7 @@ async fn session(line: &str) -> Result<(), String> {
         tokio_tungstenite::client_async(request, stream).await.map_err(|error| error.to_string())?;
     socket.send(Message::Binary("hello".into())).await.map_err(|error| error.to_string())?;
     match socket.next().await {
-        Some(Ok(Message::Binary(data))) if data == &b"hello"[..] => Ok(()),
+        Some(Ok(Message::Binary(data))) if data == b"hello"[..] => Ok(()),
         other => Err(format!("{other:?}")),
     }
 }
