@@ -21,7 +21,7 @@ pub(crate) fn usage(path: &str, command: &Command, group: bool) -> String {
 }
 
 fn positional(arg: &Arg) -> String {
-    let mut text = if arg.is_required_set() { name(arg) } else { format!("[{}]", name(arg)) };
+    let mut text = if arg.is_required_set() { value_name(arg) } else { format!("[{}]", value_name(arg)) };
     if many(arg) {
         text.push_str("...");
     }
@@ -33,7 +33,8 @@ fn many(arg: &Arg) -> bool {
         || arg.get_num_args().is_some_and(|range| range.max_values() > 1)
 }
 
-fn name(arg: &Arg) -> String {
+/// What stands for a value.
+pub(crate) fn value_name(arg: &Arg) -> String {
     let values = arg.get_possible_values();
     if !values.is_empty() && !arg.is_hide_possible_values_set() && arg.get_value_names().is_none() {
         let names: Vec<_> = values.iter().map(clap::builder::PossibleValue::get_name).collect();
@@ -61,7 +62,7 @@ pub(crate) fn spelling(arg: &Arg) -> String {
     }
     if takes_value(arg) {
         text.push(' ');
-        text.push_str(&name(arg));
+        text.push_str(&value_name(arg));
     }
     text
 }
@@ -78,7 +79,7 @@ pub(crate) fn quoted(arg: &Arg) -> String {
     match (long, short) {
         (Some(long), Some(short)) => format!("{long} / {short}"),
         (Some(one), None) | (None, Some(one)) => one,
-        (None, None) => format!("'{}'", name(arg)),
+        (None, None) => format!("'{}'", value_name(arg)),
     }
 }
 
@@ -121,6 +122,12 @@ pub(crate) fn text_within(
 }
 
 fn with_default(arg: &Arg, mut help: String) -> String {
+    if arg.is_required_set() {
+        if !help.is_empty() {
+            help.push_str("  ");
+        }
+        help.push_str("[required]");
+    }
     let defaults: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
     if takes_value(arg) && !defaults.is_empty() && !arg.is_hide_default_value_set() {
         if !help.is_empty() {

@@ -261,9 +261,10 @@ fn explain(error: &clap::Error, command: &Command) -> String {
         ErrorKind::UnknownArgument => {
             format!("Got unexpected extra argument ({})", style::printable(&subject))
         }
-        ErrorKind::InvalidValue | ErrorKind::NoEquals if value.is_empty() => {
-            format!("Option {named} requires an argument.")
-        }
+        ErrorKind::InvalidValue | ErrorKind::NoEquals if value.is_empty() => match argument {
+            Some(arg) => format!("Option {named} requires an argument: {}.", help::value_name(arg)),
+            None => format!("Option {named} requires an argument."),
+        },
         ErrorKind::InvalidValue => {
             let known: Vec<_> = match error.get(ContextKind::ValidValue) {
                 Some(ContextValue::Strings(values)) => {
@@ -393,7 +394,7 @@ mod tests {
         assert_eq!(message("version --outptu x"), "No such option '--outptu'. Did you mean '--output'?");
         assert_eq!(message("version -c"), "No such option '-c'.");
         assert_eq!(message("version --out x"), "No such option '--out'. Did you mean '--output'?");
-        assert_eq!(message("version --output"), "Option '--output' / '-o' requires an argument.");
+        assert_eq!(message("version --output"), "Option '--output' / '-o' requires an argument: FORMAT.");
         assert_eq!(
             message("--log-level loud version"),
             "Invalid value for '--log-level': 'loud' is not one of 'DEBUG', 'INFO'."

@@ -59,10 +59,11 @@ pub(crate) async fn take(effort: Effort, programs: &Programs) -> Outcome<Vec<Row
         }
         None => None,
     };
+    let process = ours.id().ok_or("our exporter has ended")?;
+    // Before anything was done: what a round leaves behind counts for the next one as well.
+    let idle = memory(process, Memory::Own)?;
     // The first round warms up.
     for round in 0..=rounds {
-        let process = ours.id().ok_or("our exporter has ended")?;
-        let idle = memory(process, Memory::Own)?;
         let watched = Watch::start(process);
         let begun = Instant::now();
         storage.write_from_path("image".to_owned(), read(&image).await?).await?;

@@ -7,7 +7,7 @@ use jumpstarter::{Delay, ErrorKind, Sink, Source};
 use jumpstarter_client::adapters::{Expect, TcpForward};
 use jumpstarter_client::{Device, Endpoint, Options};
 use jumpstarter_interfaces::{
-    Compression, FlasherClient, NetworkClient, PowerClient, PowerReading, SerialClient, ShellClient,
+    Compression, FlasherClient, NetworkClient, Packing, PowerClient, PowerReading, SerialClient, ShellClient,
     ShellResult, StorageClient,
     opendal::{HashAlgo, OpenMode},
 };
@@ -207,22 +207,22 @@ fn recorded_file(name: &str) -> Bytes {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn our_client_flashes_and_dumps_packed_files() {
-    for (name, compression) in [
-        ("lib_resource_upload_gzip", Compression::Gzip),
-        ("lib_resource_upload_xz", Compression::Xz),
-        ("lib_resource_upload_bz2", Compression::Bz2),
-        ("lib_resource_upload_zstd", Compression::Zstd),
+    for (name, packing) in [
+        ("lib_resource_upload_gzip", Packing::Gzip),
+        ("lib_resource_upload_xz", Packing::Xz),
+        ("lib_resource_upload_bz2", Packing::Bz2),
+        ("lib_resource_upload_zstd", Packing::Zstd),
     ] {
         play(name, async |device| {
             let flasher: FlasherClient = device.client("flasher").expect("a flasher");
             let file = Source::from_bytes(recorded_file(name));
-            flasher.flash_file(file, None, Some(compression)).await.expect("flashed");
+            flasher.flash_file(file, None, Some(packing.into())).await.expect("flashed");
             let (sink, dumped) = Sink::to_memory();
             flasher.dump(sink, None).await.expect("dumped");
             assert_eq!(dumped.await.expect("all of it"), plain());
             // The recorded exporter never ends what it packs.
             let (sink, _) = Sink::to_memory();
-            let error = flasher.dump_file(sink, None, Some(compression)).await.expect_err("a cut file");
+            let error = flasher.dump_file(sink, None, Some(packing)).await.expect_err("a cut file");
             assert_eq!(error.kind(), ErrorKind::Truncated, "{error}");
         })
         .await;

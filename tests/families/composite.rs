@@ -1,14 +1,16 @@
 //! Groups and references beside the unmodified Python implementation.
 
+mod faults;
+
 use jumpstarter::Result;
-use jumpstarter_interfaces::PowerClient;
+use jumpstarter_interfaces::{NetworkClient, PowerClient};
 use jumpstarter_tests::client::Client;
 use jumpstarter_tests::exporter::{Exporter, Program};
 use jumpstarter_tests::methods::{Methods, Pair};
 use jumpstarter_tests::ours;
 use jumpstarter_tests::python::python;
 
-use crate::shell::{connect, seen};
+use crate::shell::{connect, j, seen};
 use crate::steady::{Held, alone};
 
 /// Groups in groups; references across, into groups, to groups, and forwards: to what stands further down in the file.
@@ -61,6 +63,8 @@ async fn groups_and_references_are_the_same_tree_both_ways() {
     };
     methods.works(Pair::PythonOnOurs, "composite", "children", outcome(used.clone()));
     methods.works(Pair::PythonOnOurs, "ref", "children", outcome(used));
+    let typed = client.j(&["whole", "across", "on"]).await.expect("j runs");
+    methods.works(Pair::PythonOnOurs, "ref", "j CHILD … on", outcome(typed));
     exporter.stop().await;
 
     let upstream = Exporter::local(&Program::Upstream(python.clone()), CONFIG).await.expect("an exporter");
@@ -84,6 +88,8 @@ async fn groups_and_references_are_the_same_tree_both_ways() {
     .await;
     methods.works(Pair::OursOnPython, "composite", "children", used.clone());
     methods.works(Pair::OursOnPython, "ref", "children", used);
+    let typed = j(&upstream.host(), &["whole", "across", "on"]).output().await.expect("j runs");
+    methods.works(Pair::OursOnPython, "ref", "j CHILD … on", outcome(typed.into()));
     upstream.stop().await.expect("an orderly end");
     methods.finish();
 }
@@ -121,4 +127,30 @@ async fn sessions_that_open_and_close_leave_nothing_behind() {
         ours::start_text(CONFIG).await.stop().await;
     }
     Held::is_what_it_was(before).await;
+}
+
+/// Streams to a device in a group, each by another of its names.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_streams_through_references_leave_nothing_behind() -> Result<()> {
+    if !alone("composite::ten_thousand_streams_through_references_leave_nothing_behind") {
+        return Ok(());
+    }
+    let exporter = ours::start_text(CONFIG).await;
+    let places = ["rack.shelf.board.echo", "spare.neighbour.echo", "whole.board.echo"];
+    let clients = places.map(|place| exporter.bench().client::<NetworkClient>(place).expect("an echo"));
+    let rounds = async |count: usize| -> Result<()> {
+        for round in 0..count {
+            let mut io = clients[round % clients.len()].connect().await?;
+            io.send("x").await?;
+            assert_eq!(io.recv().await?.as_deref(), Some(&b"x"[..]));
+            io.finish().await?;
+        }
+        Ok(())
+    };
+    rounds(1_000).await?;
+    let before = Held::now();
+    rounds(10_000).await?;
+    Held::is_what_it_was(before).await;
+    exporter.stop().await;
+    Ok(())
 }

@@ -15,8 +15,8 @@ use jumpstarter_interfaces::{PowerClient, PowerCycleClient, PowerReading};
 use jumpstarter_tests::client::{Client, Outcome};
 use jumpstarter_tests::exporter::{Exporter, Program};
 use jumpstarter_tests::methods::{Methods, Pair};
-use jumpstarter_tests::ours;
 use jumpstarter_tests::python::python;
+use jumpstarter_tests::{ours, programs};
 use rustix::process::{Pid, Signal, kill_process};
 
 use self::agent::Agent;
@@ -97,6 +97,9 @@ struct Case<'a> {
     theirs: Option<&'static str>,
 }
 
+/// Commands that both programs have.
+const COMMANDS: &str = "j on, cycle, off";
+
 const UPSTREAM_READ: &str = "its `read` is no stream: an error, as without it";
 
 impl Case<'_> {
@@ -109,6 +112,14 @@ impl Case<'_> {
             // A session begins and ends with other commands at some devices.
             assert!(ends_with(&told, wanted), "{}.{method}: {told:?}", self.driver);
         }
+        let lines = ["on", "cycle -w 0", "off"].map(|line| format!("power {line}"));
+        let mut typed = Ok(());
+        for line in &lines {
+            let done = client.j(&line.split(' ').collect::<Vec<_>>()).await.expect("j runs");
+            typed = typed.and(outcome(done));
+        }
+        methods.works(Pair::PythonOnOurs, self.driver, COMMANDS, typed);
+        (self.told)();
         let code = "print('=', [[r.voltage, r.current] for r in node('power').read()])";
         let read = client.python(code).await.expect("a client");
         if let Some(readings) = self.readings {
@@ -120,7 +131,7 @@ impl Case<'_> {
         }
     }
 
-    async fn ours_on_python(&self, power: &PowerClient, methods: &mut Methods) {
+    async fn ours_on_python(&self, power: &PowerClient, host: &str, methods: &mut Methods) {
         for (method, wanted) in ["on", "off", "cycle"].into_iter().zip(self.wanted) {
             let done = match method {
                 "on" => power.on().await,
@@ -131,6 +142,13 @@ impl Case<'_> {
             let told = (self.told)();
             assert!(ends_with(&told, wanted), "{}.{method}: {told:?}", self.driver);
         }
+        let mut typed = Ok(());
+        for words in [&["power", "on"][..], &["power", "cycle", "-w", "0s"], &["power", "off"]] {
+            let done = crate::shell::j(host, words).output().await.expect("j runs");
+            typed = typed.and(outcome(done.into()));
+        }
+        methods.works(Pair::OursOnPython, self.driver, COMMANDS, typed);
+        (self.told)();
         let read: Result<Vec<_>> = async { power.read().await?.collect().await }.await;
         if let Some(why) = self.theirs {
             let error = read.expect_err("no stream");
@@ -257,11 +275,11 @@ async fn every_method_works_both_ways() {
                 let upstream = upstream.expect("an exporter");
                 let device = connect(&upstream.host()).await;
                 let power = device.client("power").expect("a supply");
-                case.ours_on_python(&power, &mut methods).await;
+                case.ours_on_python(&power, &upstream.host(), &mut methods).await;
                 upstream.stop().await.expect("an orderly end");
             }
             None => {
-                for method in ["on", "off", "cycle", "read"] {
+                for method in ["on", "off", "cycle", COMMANDS, "read"] {
                     methods.otherwise(Pair::OursOnPython, case.driver, method, "there is no such driver");
                 }
             }
@@ -312,6 +330,36 @@ async fn a_unix_socket_leads_to_a_broker_as_well() {
     exporter.stop().await;
     // Off when the session begins, and when it ends.
     assert_eq!((plug.told())(), ["OFF", "ON", "OFF"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_with_tls_is_trusted_if_its_certificate_is() {
+    let Some(broker) = Broker::start().await else { return };
+    let plug = Plug::start(&broker).await;
+    let text = config("tasmota-power", &broker.secure_keys());
+    let stranger = tempfile::NamedTempFile::new().expect("a file");
+    let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    std::fs::write(stranger.path(), other.cert.pem()).expect("written");
+    let program = Program::Ours(programs::jmp());
+    let start = async |certificate: &str| {
+        Exporter::local_with(&program, &text, &[("SSL_CERT_FILE", certificate)]).await
+    };
+    let exporter = start(&broker.certificate()).await.expect("an exporter");
+    let power: PowerClient = connect(&exporter.host()).await.client("power").expect("a supply");
+    (plug.told())();
+    power.on().await.expect("on");
+    power.off().await.expect("off");
+    assert_eq!((plug.told())(), ["ON", "OFF"]);
+    exporter.stop().await.expect("an orderly end");
+    // What the user reads about a stranger.
+    let error = match start(&stranger.path().display().to_string()).await {
+        Err(error) => error.to_string(),
+        Ok(exporter) => {
+            let power: PowerClient = connect(&exporter.host()).await.client("power").expect("a supply");
+            power.on().await.expect_err("a stranger").to_string()
+        }
+    };
+    assert!(error.contains("certificate"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

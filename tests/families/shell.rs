@@ -72,6 +72,14 @@ for call in (lambda: shell.hello(PATH='x'), lambda: list(shell.streamingcall('ca
     let called = client.python(code).await.expect("a client");
     let outcome = if called.code == Some(0) { Ok(()) } else { Err(called.stderr) };
     methods.works(Pair::PythonOnOurs, "shell", "call_method", outcome);
+    let typed = client.j(&["shell", "words", "-e", "NAME=x", "a b"]).await.expect("j runs");
+    let right = typed.code == Some(0) && typed.stdout == "<words><a b>[x]\n";
+    methods.works(
+        Pair::PythonOnOurs,
+        "shell",
+        "j METHOD",
+        if right { Ok(()) } else { Err(format!("{typed:?}")) },
+    );
     exporter.stop().await;
 
     let exporter = Exporter::local(&Program::Upstream(python), CONFIG).await.expect("an exporter");
@@ -98,12 +106,15 @@ for call in (lambda: shell.hello(PATH='x'), lambda: list(shell.streamingcall('ca
     ];
     assert_eq!(all.as_deref().ok(), Some(&wanted[..]), "{all:?}");
     methods.works(Pair::OursOnPython, "shell", "call_method", all);
+    let typed = seen(&exporter.host(), &["shell", "words", "-e", "NAME=x", "a b"]).await;
+    let right = typed.ends_with("\n<words><a b>[x]\n[0]\n");
+    methods.works(Pair::OursOnPython, "shell", "j METHOD", if right { Ok(()) } else { Err(typed) });
     exporter.stop().await.expect("an orderly end");
     methods.finish();
 }
 
 /// `j` of ours.
-fn j(host: &str, words: &[&str]) -> Command {
+pub(crate) fn j(host: &str, words: &[&str]) -> Command {
     let mut command = Command::new(programs::jmp().with_file_name("j"));
     for variable in FOREIGN {
         command.env_remove(variable);
@@ -119,7 +130,7 @@ pub(crate) async fn seen(host: &str, words: &[&str]) -> String {
     shown(words, &output)
 }
 
-fn shown(words: &[&str], output: &std::process::Output) -> String {
+pub(crate) fn shown(words: &[&str], output: &std::process::Output) -> String {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let code = output.status.code().map_or_else(|| output.status.to_string(), |code| code.to_string());
     let lines = out.lines().map(str::to_owned).chain(err.lines().map(|line| format!("2> {line}")));
@@ -167,12 +178,12 @@ async fn first_line(child: &mut Child) -> String {
     line.trim().to_owned()
 }
 
-fn signal(process: &str, name: &str) {
+pub(crate) fn signal(process: &str, name: &str) {
     let status = std::process::Command::new("kill").args([&format!("-{name}"), process]).status();
     assert!(status.expect("kill runs").success(), "{name} for {process}");
 }
 
-async fn gone(process: &str) {
+pub(crate) async fn gone(process: &str) {
     while std::fs::read(format!("/proc/{process}/cmdline")).is_ok_and(|line| !line.is_empty()) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -6,12 +6,14 @@
 //! | `services` | an S3 server and a web server as the place where files are |
 //! | `local` | directories of the exporter's machine: holes, tidying up, mistakes in the file |
 //! | `faults` | what people read when something goes wrong in the middle |
+//! | `interrupted` | the same for transfers of `j` |
 //! | `cycles` | that nothing is left behind |
 //! | `counterparts` | the servers and the small disk |
 
 mod counterparts;
 mod cycles;
 mod faults;
+mod interrupted;
 mod local;
 mod methods;
 mod services;

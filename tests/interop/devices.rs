@@ -10,8 +10,7 @@ use jumpstarter::{Delay, Error, ErrorKind, Sink, Source};
 use jumpstarter_client::adapters::{Expect, Pattern, TcpForward};
 use jumpstarter_client::{Device, Endpoint, Options, Security};
 use jumpstarter_interfaces::{
-    Compression, FlasherClient, NetworkClient, PowerClient, PowerReading, SerialClient,
-    StorageMuxFlasherClient,
+    FlasherClient, NetworkClient, Packing, PowerClient, PowerReading, SerialClient, StorageMuxFlasherClient,
 };
 use jumpstarter_tests::drivers::errors::ErrorsClient;
 use jumpstarter_tests::replay::Address;
@@ -120,18 +119,18 @@ pub(crate) async fn flash(device: &Device, path: &str, packed_dumps: PackedDumps
     let plain = image(b'p', 900_003);
     storage.flash(Source::from_bytes(plain.clone()), None).await.expect("flashed");
     same("plain", &dump(None).await.expect("dumped"), &plain);
-    for (seed, encoding, compression) in [
-        (1, Encoding::Gzip, Compression::Gzip),
-        (2, Encoding::Xz, Compression::Xz),
-        (3, Encoding::Bz2, Compression::Bz2),
-        (4, Encoding::Zstd, Compression::Zstd),
+    for (seed, encoding, packing) in [
+        (1, Encoding::Gzip, Packing::Gzip),
+        (2, Encoding::Xz, Packing::Xz),
+        (3, Encoding::Bz2, Packing::Bz2),
+        (4, Encoding::Zstd, Packing::Zstd),
     ] {
-        let name = compression.name();
+        let name = packing.name();
         let plain = image(seed, 800_000 + usize::from(seed));
         let file = packed(encoding, &plain).await;
-        storage.flash(Source::from_bytes(file), Some(compression)).await.expect("flashed");
+        storage.flash(Source::from_bytes(file), Some(packing.into())).await.expect("flashed");
         same(name, &dump(None).await.expect("dumped"), &plain);
-        match (packed_dumps, dump(Some(compression)).await) {
+        match (packed_dumps, dump(Some(packing)).await) {
             (PackedDumps::Complete, Ok(file)) => same(name, &unpacked(encoding, file).await, &plain),
             (PackedDumps::Truncated, Err(error)) => {
                 assert_eq!(error.kind(), ErrorKind::Truncated, "{name}: {error}");

@@ -10,7 +10,7 @@ use jumpstarter_core::{
     describe::{EnumSpec, Method, Param, Role, Type},
     wire::value,
 };
-use prost_types::Value;
+use prost_types::{Value, value::Kind};
 
 use crate::{
     help,
@@ -112,6 +112,10 @@ fn arg(param: &Param, spelling: &Spelling) -> Arg {
         Type::Enum(spec) if !spelling.is_option() => format!("{doc}  [{}]", choices(spec())),
         _ => doc,
     };
+    let doc = match default_of(param, spelling) {
+        Some(default) => format!("{doc}  [default: {default}]"),
+        None => doc,
+    };
     let mut arg = Arg::new(param.name.to_owned()).help(doc);
     if spelling.is_option() {
         arg = match &spelling.long {
@@ -145,6 +149,21 @@ fn arg(param: &Param, spelling: &Spelling) -> Arg {
     match spelling.default {
         Some(default) => arg.default_value(default),
         None => arg.required(param.default.is_none() && !matches!(param.ty, Type::Opt(_))),
+    }
+}
+
+/// What an option stands for that is not given, where that is the driver's business: it is left out of the call, so that
+/// the driver's default counts and not the one that this program knows.
+fn default_of(param: &Param, spelling: &Spelling) -> Option<String> {
+    if spelling.default.is_some() || is_flag(param, spelling) {
+        return None;
+    }
+    match param.default?().kind? {
+        Kind::StringValue(text) if !text.is_empty() => Some(text),
+        // As it would be typed: whole numbers have no fraction.
+        Kind::NumberValue(number) => Some(number.to_string()),
+        Kind::BoolValue(truth) => Some(truth.to_string()),
+        _ => None,
     }
 }
 

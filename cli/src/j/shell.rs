@@ -62,7 +62,11 @@ pub(super) fn arrange(words: Vec<OsString>) -> Vec<OsString> {
             "--" => break,
             "-e" | "--env" => {
                 ours.push(word);
-                ours.extend(words.next());
+                match words.next() {
+                    Some(value) => ours.push(value),
+                    // Whatever stood behind it would be taken for its value.
+                    None => return ours,
+                }
             }
             "--help" => ours.push(word),
             text if text.starts_with("--env=") => ours.push(word),
@@ -142,7 +146,8 @@ mod tests {
             ("x --help", "-- x --help"),
             ("-- -e A=b --", "-- -e A=b --"),
             ("- -e", "-- - -e"),
-            ("-e", "-e --"),
+            ("-e", "-e"),
+            ("-x -e", "-e"),
         ] {
             assert_eq!(arranged(typed), found, "{typed}");
         }

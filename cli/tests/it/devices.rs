@@ -53,10 +53,75 @@ fn mistakes_name_what_is_there() {
         "power cycle --wait x",
         "power read -n",
         "power read -n many",
+        "power read -n -1",
         "power read --cuont 1",
         "power on extra",
     ];
     snapshot("j_mistakes", &session(&place, "power.yaml", &lines));
+}
+
+/// A session with these devices, until its input ends; and where it is.
+fn devices(place: &Place, nodes: &str) -> (Running, String) {
+    let text = format!("apiVersion: jumpstarter.dev/v1alpha1\nkind: ExporterConfig\nexport:\n{nodes}");
+    let file = place.file("devices.yaml", &text).display().to_string();
+    let words = ["shell", "--exporter-config", &file, "--", "sh", "-c", "echo $JUMPSTARTER_HOST; exec cat"];
+    let mut running = Running::start(place.jmp(&words).stdin(std::process::Stdio::piped()));
+    let host = running.line();
+    (running, host)
+}
+
+#[test]
+fn options_say_what_they_take_and_what_they_stand_for() {
+    let place = Place::new();
+    let nodes = "  files: {type: opendal, config: {scheme: memory, kwargs: {}}}\n  medium: {type: mock-storage-mux-flasher}\n  \
+                 run: {type: shell, config: {methods: {hello: echo hello}}}\n  \
+                 web: {type: websocket-network, config: {url: 'wss://me:secret@127.0.0.1/a:b?token=c:1'}}\n";
+    let (running, host) = devices(&place, nodes);
+    let mut text = String::new();
+    for line in [
+        "files hash --help",
+        "files presign-read --help",
+        "files presign-read x",
+        "files presign-read x --expire-second -5",
+        "files file-seek f0e1d2c3-0000-4000-8000-000000000000 0 --whence 256",
+        "medium write --help",
+        "medium dump --help",
+        "medium dump --compression auto x",
+        "run hello -e",
+        "run hello --env",
+        "web address",
+        "web address --host",
+        "web address --port",
+    ] {
+        let output = run(place.program(J).args(line.split(' ')).env("JUMPSTARTER_HOST", &host));
+        let end = format!("[{}]\n", code(&output));
+        text.extend(["$ j ", line, "\n", &stdout(&output), &stderr(&output), &end]);
+    }
+    snapshot("j_options", &text);
+    running.signal(Signal::TERM);
+    running.end();
+}
+
+#[test]
+fn a_signal_in_the_middle_of_a_dump_leaves_no_file() {
+    let place = Place::new();
+    let (running, host) =
+        devices(&place, "  dev: {type: opendal, config: {scheme: fs, kwargs: {root: /dev}}}\n");
+    let part = place.path().join("dump.part");
+    for (signal, expected) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+        // A file that does not end.
+        let mut dump = place.program(J);
+        dump.args(["dev", "read-into-path", "urandom", "dump"]).env("JUMPSTARTER_HOST", &host);
+        let dump = Running::start(&mut dump);
+        while std::fs::metadata(&part).map_or(0, |metadata| metadata.len()) == 0 {
+            std::thread::yield_now();
+        }
+        dump.signal(signal);
+        assert_eq!(code(&dump.end()), expected);
+        assert!(!part.exists() && !place.path().join("dump").exists(), "{signal:?}");
+    }
+    running.signal(Signal::TERM);
+    running.end();
 }
 
 #[test]
@@ -288,4 +353,45 @@ fn several_images_are_flashed_with_their_partitions() {
         "mux read -",
     ];
     snapshot("j_flash", &session(&place, "storage.yaml", &lines));
+}
+
+#[test]
+fn a_forwarded_connection_that_fails_is_reported_once() {
+    let place = Place::new();
+    // Nothing listens at this port of the exporter's machine.
+    let (running, host) = devices(&place, "  tcp: {type: tcp-network, config: {host: 127.0.0.1, port: 1}}\n");
+    let mut forward = place.program(J);
+    forward.args(["tcp", "forward-tcp", "--address", "127.0.0.1"]).env("JUMPSTARTER_HOST", &host);
+    let mut forward = Running::start(&mut forward);
+    let address = forward.line();
+    let mut connection = std::net::TcpStream::connect(&address).unwrap();
+    // Whether it ends or breaks: it is over.
+    let _ = std::io::Read::read(&mut connection, &mut [0]);
+    let first = forward.complaint();
+    let peer = connection.local_addr().unwrap();
+    let reason = "connecting to 127.0.0.1:1: Connection refused (os error 111): nothing listens there";
+    assert_eq!(first, format!("connection failed: {peer}: {reason}"));
+    forward.signal(Signal::INT);
+    assert_eq!(stderr(&forward.end()), "SIGINT pressed, terminating\n", "and nothing else");
+    running.signal(Signal::TERM);
+    running.end();
+}
+
+#[test]
+fn empty_hosts_paths_and_addresses_are_problems_of_the_file() {
+    let place = Place::new();
+    let text = "apiVersion: jumpstarter.dev/v1alpha1\nkind: ExporterConfig\nexport:\n  \
+                tcp: {type: tcp-network, config: {host: '', port: 22}}\n  \
+                unix: {type: unix-network, config: {path: ''}}\n  \
+                serial: {type: serial, config: {url: ''}}\n  \
+                web: {type: websocket-network, config: {url: ''}}\n";
+    let file = place.file("empty.yaml", text).display().to_string();
+    let output = run(&mut place.jmp(&["config", "exporter", "check", &file]));
+    let said = stderr(&output) + &stdout(&output);
+    assert_eq!(code(&output), 1, "{said}");
+    for key in ["host", "path", "url"] {
+        let problem = format!("`{key}` must be text that is not empty, but it is");
+        assert!(said.contains(&problem), "{problem}: {said}");
+    }
+    assert!(said.contains("4 problems"), "{said}");
 }

@@ -171,7 +171,9 @@ fn ctrl_c_reaches_the_script_around_as_well() {
             "trap 'echo script heard it; exit 1' INT\n{JMP} shell --exporter-config {power} -- sh -c 'echo ready; exec sleep 1000'\necho went on\n"
         ),
     );
-    let mut screen = Screen::of(&place, Command::new("/bin/bash").args(["--norc", "run.sh"]), &[]);
+    // Where this test runs in the background of a shell, SIGINT is ignored, which a script cannot undo.
+    let words = ["--default-signal=INT", "/bin/bash", "--norc", "run.sh"];
+    let mut screen = Screen::of(&place, Command::new("env").args(words), &[]);
     screen.wait_for("ready");
     screen.send("\x03");
     screen.wait_for("script heard it");
@@ -292,6 +294,34 @@ fn a_console_is_logged_with_the_time_of_each_line() {
             "{time}"
         );
     }
+    running.signal(Signal::TERM);
+    running.end();
+}
+
+#[test]
+fn a_transfer_shows_its_progress_in_a_terminal() {
+    let place = Place::new();
+    let text = "apiVersion: jumpstarter.dev/v1alpha1\nkind: ExporterConfig\nexport:\n  dev: {type: opendal, config: {scheme: fs, kwargs: {root: /dev}}}\n  files: {type: opendal, config: {scheme: memory, kwargs: {}}}\n";
+    let file = place.file("dev.yaml", text).display().to_string();
+    let words = ["shell", "--exporter-config", &file, "--", "sh", "-c", "echo $JUMPSTARTER_HOST; exec cat"];
+    let mut running = Running::start(place.jmp(&words).stdin(std::process::Stdio::piped()));
+    let host = running.line();
+    let variables = [("JUMPSTARTER_HOST", host.as_str())];
+    // What does not end says how much there is, and at which rate.
+    let mut screen =
+        Screen::of(&place, Command::new(J).args(["dev", "read-into-path", "urandom", "dump"]), &variables);
+    screen.wait_for("transfer");
+    screen.wait_for("MiB/s");
+    screen.send("\x03");
+    assert_eq!(screen.end(), 130);
+    // What has a length shows how much of it is done, and the line is gone in the end.
+    place.file("image", &"x".repeat(3 << 20));
+    let script = format!("{J} files write-from-path image image; echo done=$?");
+    let mut screen = Screen::of(&place, Command::new("sh").args(["-c", &script]), &variables);
+    screen.wait_for("transfer");
+    screen.wait_for("/3.00 MiB");
+    screen.wait_for("done=0");
+    assert_eq!(screen.end(), 0);
     running.signal(Signal::TERM);
     running.end();
 }

@@ -37,7 +37,7 @@ pub use power::{Power, PowerClient, PowerCycle, PowerCycleClient, PowerReading};
 pub use serial::{Serial, SerialClient};
 pub use shell::{Shell, ShellClient, ShellOutput, ShellResult};
 pub use storage::{
-    Compression, Flasher, FlasherClient, StorageMux, StorageMuxClient, StorageMuxFlasher,
+    Compression, Flasher, FlasherClient, Packing, StorageMux, StorageMuxClient, StorageMuxFlasher,
     StorageMuxFlasherClient,
 };
 pub use vnc::{VncScreen, VncScreenClient};

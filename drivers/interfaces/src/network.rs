@@ -1,6 +1,7 @@
 //! Connections to somewhere the device or its host can reach.
 
 use jumpstarter::{Io, Result, commands, interface};
+use url::Url;
 
 /// A connection that can be opened as often as wanted.
 #[interface(name = "network", version = 1, python = "jumpstarter_driver_network.client.NetworkClient")]
@@ -23,7 +24,7 @@ pub trait NetworkAddress {
 
 #[commands]
 impl NetworkAddressClient {
-    /// Print where the connection leads.
+    /// Print where the connection leads: `HOST:PORT`, or one of the two.
     #[export(replaces = "address")]
     pub async fn print_address(
         &self,
@@ -35,11 +36,40 @@ impl NetworkAddressClient {
         port: bool,
     ) -> Result<String> {
         let address = self.address().await?;
-        let place = address.split_once("://").map_or(address.as_str(), |(_, place)| place);
-        Ok(match place.rsplit_once(':') {
-            Some((name, _)) if host && !port => name.trim_matches(['[', ']']).to_owned(),
-            Some((_, number)) if port && !host => number.to_owned(),
-            _ => place.to_owned(),
+        Ok(match (place(&address), host, port) {
+            (Some((name, _)), true, false) => name.trim_matches(['[', ']']).to_owned(),
+            (Some((_, Some(number))), false, true) => number.to_string(),
+            (Some((name, Some(number))), ..) => format!("{name}:{number}"),
+            (Some((name, None)), ..) => name,
+            (None, ..) => address.split_once("://").map_or(address.clone(), |(_, place)| place.to_owned()),
         })
+    }
+}
+
+/// Host and port of an address. What else is in it, such as a password or a query, is nobody's business.
+fn place(address: &str) -> Option<(String, Option<u16>)> {
+    let url = Url::parse(address).ok()?;
+    let host = url.host_str().filter(|host| !host.is_empty())?;
+    Some((host.to_owned(), url.port_or_known_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::place;
+
+    #[test]
+    fn the_place_is_found_in_addresses_of_every_kind() {
+        for (address, host, port) in [
+            ("tcp://192.0.2.7:22", "192.0.2.7", Some(22)),
+            ("udp://[2001:db8::7]:53", "[2001:db8::7]", Some(53)),
+            ("tcp://some_host.example:1", "some_host.example", Some(1)),
+            ("ws://host.example/a:b?token=x:9", "host.example", Some(80)),
+            ("wss://user:secret@host.example/path", "host.example", Some(443)),
+            ("wss://host.example:8443/?a=b://c:1", "host.example", Some(8443)),
+            ("rack://host", "host", None),
+        ] {
+            assert_eq!(place(address), Some((host.to_owned(), port)), "{address}");
+        }
+        assert_eq!(place("not an address"), None);
     }
 }

@@ -126,7 +126,7 @@ pub trait Storage {
         target: String,
     ) -> Result<()>;
 
-    /// Remove a folder with everything in it.
+    /// Remove a folder with everything in it. `/` removes everything in the storage; the storage itself stays.
     async fn remove_all(
         &self,
         /// The folder.
@@ -198,7 +198,7 @@ pub trait Storage {
     /// What this storage can do.
     async fn capability(&self) -> Result<Capability>;
 
-    /// What was made here since the session began.
+    /// What was made or written to here since the session began.
     async fn get_created_resources(&self) -> Result<Vec<String>>;
 
     /// Have something removed at the end that was made by other means, where the storage is set up to tidy up.

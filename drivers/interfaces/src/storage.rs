@@ -15,10 +15,19 @@ pub trait StorageMux {
     async fn off(&self) -> Result<()>;
 
     /// Write an image onto the medium.
-    async fn write(&self, src: Source, #[inject] call: Call) -> Result<()>;
+    async fn write(
+        &self,
+        /// The image: a file, or a URL that the exporter fetches.
+        src: Source,
+        #[inject] call: Call,
+    ) -> Result<()>;
 
     /// Read the medium.
-    async fn read(&self, dst: Sink) -> Result<()>;
+    async fn read(
+        &self,
+        /// Where to.
+        dst: Sink,
+    ) -> Result<()>;
 }
 
 /// A switched storage medium whose client also flashes: host, write, dut in one step.
@@ -38,20 +47,41 @@ pub trait StorageMuxFlasher {
     async fn off(&self) -> Result<()>;
 
     /// Write an image onto the medium.
-    async fn write(&self, src: Source, #[inject] call: Call) -> Result<()>;
+    async fn write(
+        &self,
+        /// The image: a file, or a URL that the exporter fetches.
+        src: Source,
+        #[inject] call: Call,
+    ) -> Result<()>;
 
     /// Read the medium.
-    async fn read(&self, dst: Sink) -> Result<()>;
+    async fn read(
+        &self,
+        /// Where to.
+        dst: Sink,
+    ) -> Result<()>;
 }
 
 /// Writes and reads images.
 #[interface(name = "flasher", version = 1, python = "jumpstarter_driver_opendal.client.FlasherClient")]
 pub trait Flasher {
     /// Write an image, to a named partition where the device has several.
-    async fn flash(&self, source: Source, target: Option<String>) -> Result<()>;
+    async fn flash(
+        &self,
+        /// The image: a file, or a URL that the exporter fetches.
+        source: Source,
+        /// The partition to write.
+        target: Option<String>,
+    ) -> Result<()>;
 
     /// Read an image.
-    async fn dump(&self, target: Sink, partition: Option<String>) -> Result<()>;
+    async fn dump(
+        &self,
+        /// Where to.
+        target: Sink,
+        /// The partition to read.
+        partition: Option<String>,
+    ) -> Result<()>;
 }
 
 /// How a file is packed. The exporter unpacks what it writes and packs what it reads.
@@ -91,13 +121,40 @@ async fn packed(file: Source, compression: Option<Compression>) -> Result<Source
     }
 }
 
-/// The file, to be packed like this.
-fn packing(file: Sink, compression: Option<Compression>) -> Result<Sink> {
-    match compression {
-        Some(Compression::Auto) => Err(Error::usage(
-            "what is read from the device does not say how to pack it: name a compression, or leave it out",
-        )),
-        compression => Ok(file.packed_as(compression.map(Compression::name))),
+/// How a file that is read from the device is packed by the exporter.
+#[message]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// gzip.
+    Gzip,
+    /// xz.
+    Xz,
+    /// bzip2.
+    Bz2,
+    /// Zstandard.
+    Zstd,
+}
+
+impl From<Packing> for Compression {
+    fn from(packing: Packing) -> Self {
+        match packing {
+            Packing::Gzip => Self::Gzip,
+            Packing::Xz => Self::Xz,
+            Packing::Bz2 => Self::Bz2,
+            Packing::Zstd => Self::Zstd,
+        }
+    }
+}
+
+impl Packing {
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Xz => "xz",
+            Self::Bz2 => "bz2",
+            Self::Zstd => "zstd",
+        }
     }
 }
 
@@ -152,9 +209,9 @@ impl StorageMuxFlasherClient {
         file: Sink,
         /// Have the exporter pack it like this.
         #[arg(long)]
-        compression: Option<Compression>,
+        compression: Option<Packing>,
     ) -> Result<()> {
-        let file = packing(file, compression)?;
+        let file = file.packed_as(compression.map(Packing::name));
         self.host().await?;
         let transfer = self.read(file).await;
         give_back(transfer, self.dut()).await
@@ -195,8 +252,8 @@ impl FlasherClient {
         target: Option<String>,
         /// Have the exporter pack it like this.
         #[arg(long)]
-        compression: Option<Compression>,
+        compression: Option<Packing>,
     ) -> Result<()> {
-        self.dump(packing(file, compression)?, target).await
+        self.dump(file.packed_as(compression.map(Packing::name)), target).await
     }
 }

@@ -10,6 +10,7 @@ use crate::place::{Place, Wire, hidden};
 #[derive(Clone, Debug)]
 pub struct TcpNetworkConfig {
     /// Name or address of the host.
+    #[schemars(length(min = 1))]
     #[schemars(extend("examples" = ["192.0.2.7"]))]
     pub host: String,
     /// Port.

@@ -28,6 +28,7 @@ const LARGEST: usize = 65_536;
 #[derive(Clone, Debug)]
 pub struct UdpNetworkConfig {
     /// Name or address of the host.
+    #[schemars(length(min = 1))]
     pub host: String,
     /// Port.
     pub port: u16,

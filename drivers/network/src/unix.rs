@@ -16,6 +16,7 @@ use crate::place::{Wire, within};
 #[derive(Clone, Debug)]
 pub struct UnixNetworkConfig {
     /// Path of the socket.
+    #[schemars(extend("minLength" = 1))]
     pub path: PathBuf,
 }
 

@@ -44,6 +44,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct WebSocketNetworkConfig {
     /// Address: `ws://host:port/path`, or `wss://` for TLS. A name and a password in it are sent as basic authentication.
+    #[schemars(length(min = 1))]
     pub url: String,
     /// Tell clients the address, for those that can reach it directly.
     #[default = true]

@@ -14,6 +14,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct EnerGeniePowerConfig {
     /// Name or address of the strip, with a port if it is not 80.
+    #[schemars(length(min = 1))]
     pub host: String,
     /// The password of its page.
     #[default = "1"]

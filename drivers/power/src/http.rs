@@ -32,6 +32,7 @@ pub struct HttpPowerConfig {
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     /// Where it goes.
+    #[schemars(length(min = 1))]
     pub url: String,
     /// Its method.
     #[default = "GET"]

@@ -31,8 +31,10 @@ const LOOK: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug)]
 pub struct SnmpPowerConfig {
     /// Name or address of the unit.
+    #[schemars(length(min = 1))]
     pub host: String,
     /// The user that is known there.
+    #[schemars(length(min = 1))]
     pub user: String,
     /// The number of the outlet: the last number of the object identifier.
     pub plug: u32,

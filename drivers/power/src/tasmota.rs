@@ -38,6 +38,7 @@ const MESSAGES: usize = 64;
 #[derive(Clone, Debug)]
 pub struct TasmotaPowerConfig {
     /// Name or address of the broker; with the transport `unix`, the path of its socket.
+    #[schemars(length(min = 1))]
     pub host: String,
     /// Port of the broker.
     #[default = 1883]
@@ -55,8 +56,10 @@ pub struct TasmotaPowerConfig {
     /// The password of that user.
     pub password: Option<String>,
     /// Where the device takes commands, such as `cmnd/plug/POWER`.
+    #[schemars(length(min = 1))]
     pub cmnd_topic: String,
     /// Where the device says what its state is, such as `stat/plug/POWER`.
+    #[schemars(length(min = 1))]
     pub stat_topic: String,
     /// How long the broker, and then the device, may take, in seconds; 10 if it is not given.
     #[schemars(extend("examples" = ["10s"]))]

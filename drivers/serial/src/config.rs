@@ -10,6 +10,7 @@ use crate::{address::Address, pace::Pace};
 pub struct SerialPortConfig {
     /// The port: a device file, or one of `loop://`, `socket://HOST:PORT`, `rfc2217://HOST:PORT`, `spy://PORT`,
     /// `hwgrep://REGEX`, `alt://PORT`.
+    #[schemars(length(min = 1))]
     pub url: String,
     /// Symbols per second.
     #[default = 115_200]

@@ -15,7 +15,7 @@ use opendal::options::ListOptions;
 use sha2::Sha256;
 
 use crate::{
-    created::{self, Created},
+    created::{self, Created, Target},
     error::told,
     handles::{Found, Handles, OpenFile},
     place::{Pieces, Place},
@@ -36,7 +36,9 @@ pub struct OpendalConfig {
     pub scheme: Scheme,
     /// What the service is set up with, for example `root`, `bucket` or `endpoint`. All values are text.
     pub kwargs: BTreeMap<String, String>,
-    /// Remove at the end what was made. Only for `fs`.
+    /// Remove at the end what was made: files and folders that were not there before, also those that were made on the
+    /// way to a file. What was there stays, whatever was written to it or renamed; so does a folder in which somebody else
+    /// has put something. Only for `fs`.
     #[default = false]
     pub remove_created_on_close: bool,
     /// How long a service of the network may be silent.
@@ -130,14 +132,21 @@ impl Opendal {
     pub async fn copy_exporter_file(&self, source: &Path, target: &str) -> Result<()> {
         let reader = jumpstarter_files::Reader::open(source).await;
         let source = reader.and_then(jumpstarter_files::Reader::into_source).map_err(Error::from)?;
+        let made = self.target(target).await?;
         let mut writing = self.place.write(target).await?;
         if let Err(error) = copy(source, &mut writing, |_| {}).await {
             writing.discard().await;
             return Err(error);
         }
         writing.finish().await?;
-        self.created.add(target);
+        self.created.add(made);
         Ok(())
+    }
+
+    /// A path before it is written to.
+    async fn target(&self, path: &str) -> Result<Target> {
+        // Where nothing is removed, nobody needs to look.
+        Target::look(self.fs_root().filter(|_| self.remove_created), path).await
     }
 
     async fn digest(&self, path: &str, mut update: impl FnMut(&[u8]) + Send) -> Result<()> {
@@ -150,8 +159,11 @@ impl Opendal {
 
     async fn listed(&self, path: &str, recursive: bool) -> Result<Stream<String>> {
         let options = ListOptions { recursive, ..ListOptions::default() };
-        let lister = self.place.operator().lister_options(path, options).await.map_err(told)?;
-        Ok(Stream::new(lister.map_ok(|entry| entry.path().to_owned()).map_err(told).boxed()))
+        let what = format!("list {path}");
+        let lister = self.place.operator().lister_options(path, options).await;
+        let lister = lister.map_err(|error| told(error, &what))?;
+        let paths = lister.map_ok(|entry| entry.path().to_owned());
+        Ok(Stream::new(paths.map_err(move |error| told(error, &what)).boxed()))
     }
 }
 
@@ -188,11 +200,13 @@ impl Storage for Opendal {
         self.handles.room()?;
         let file = match mode {
             OpenMode::Read => OpenFile::Reading { reading: self.place.read(&path).await?, position: 0 },
-            OpenMode::Write => OpenFile::Writing(self.place.write(&path).await?),
+            OpenMode::Write => {
+                let target = self.target(&path).await?;
+                let writing = self.place.write(&path).await?;
+                self.created.add(target);
+                OpenFile::Writing(writing)
+            }
         };
-        if mode == OpenMode::Write {
-            self.created.add(&path);
-        }
         Ok(self.handles.add(file))
     }
 
@@ -287,7 +301,8 @@ impl Storage for Opendal {
     }
 
     async fn stat(&self, path: String) -> Result<Metadata> {
-        let metadata = self.place.operator().stat(&path).await.map_err(told)?;
+        let metadata = self.place.operator().stat(&path).await;
+        let metadata = metadata.map_err(|error| told(error, format_args!("describe {path}")))?;
         let text = |text: Option<&str>| text.map(str::to_owned);
         Ok(Metadata {
             content_disposition: text(metadata.content_disposition()),
@@ -315,38 +330,58 @@ impl Storage for Opendal {
     }
 
     async fn copy(&self, source: String, target: String) -> Result<()> {
-        self.place.operator().copy(&source, &target).await.map_err(told)?;
-        self.created.add(&target);
+        let made = self.target(&target).await?;
+        let copied = self.place.operator().copy(&source, &target).await;
+        copied.map_err(|error| told(error, format_args!("copy {source} to {target}")))?;
+        self.created.add(made);
         Ok(())
     }
 
     async fn rename(&self, source: String, target: String) -> Result<()> {
-        self.place.operator().rename(&source, &target).await.map_err(told)?;
+        let made = self.target(&target).await?.moved(self.created.was_made(&source));
+        let renamed = self.place.operator().rename(&source, &target).await;
+        renamed.map_err(|error| told(error, format_args!("rename {source} to {target}")))?;
         self.created.forget(&source);
-        self.created.add(&target);
+        self.created.add(made);
         Ok(())
     }
 
     async fn remove_all(&self, path: String) -> Result<()> {
-        self.place.operator().delete_with(&path).recursive(true).await.map_err(told)?;
-        self.created.forget(&path);
+        let operator = self.place.operator();
+        let failed = |error| told(error, format_args!("remove {path}"));
+        if created::is_root(&path) {
+            // The storage itself stays: it would be gone for everybody, and only some services could make it again.
+            let mut entries = operator.lister("/").await.map_err(failed)?;
+            while let Some(entry) = entries.try_next().await.map_err(failed)? {
+                if !created::is_root(entry.path()) {
+                    operator.delete_with(entry.path()).recursive(true).await.map_err(failed)?;
+                }
+            }
+        } else {
+            operator.delete_with(&path).recursive(true).await.map_err(failed)?;
+        }
+        self.created.forget_all(&path);
         Ok(())
     }
 
     async fn create_dir(&self, path: String) -> Result<()> {
-        self.place.operator().create_dir(&path).await.map_err(told)?;
-        self.created.add(&path);
+        let made = self.target(&path).await?;
+        let created = self.place.operator().create_dir(&path).await;
+        created.map_err(|error| told(error, format_args!("make the folder {path}")))?;
+        self.created.add(made);
         Ok(())
     }
 
     async fn delete(&self, path: String) -> Result<()> {
-        self.place.operator().delete(&path).await.map_err(told)?;
+        let deleted = self.place.operator().delete(&path).await;
+        deleted.map_err(|error| told(error, format_args!("remove {path}")))?;
         self.created.forget(&path);
         Ok(())
     }
 
     async fn exists(&self, path: String) -> Result<bool> {
-        self.place.operator().exists(&path).await.map_err(told)
+        let found = self.place.operator().exists(&path).await;
+        found.map_err(|error| told(error, format_args!("look for {path}")))
     }
 
     async fn list(&self, path: String) -> Result<Stream<String>> {
@@ -359,17 +394,20 @@ impl Storage for Opendal {
 
     async fn presign_stat(&self, path: String, expire_second: u64) -> Result<PresignedRequest> {
         let request = self.place.operator().presign_stat(&path, Duration::from_secs(expire_second)).await;
-        presigned(&request.map_err(told)?)
+        let what = format_args!("sign a request that describes {path}");
+        presigned(&request.map_err(|error| told(error, what))?)
     }
 
     async fn presign_read(&self, path: String, expire_second: u64) -> Result<PresignedRequest> {
         let request = self.place.operator().presign_read(&path, Duration::from_secs(expire_second)).await;
-        presigned(&request.map_err(told)?)
+        let what = format_args!("sign a request that reads {path}");
+        presigned(&request.map_err(|error| told(error, what))?)
     }
 
     async fn presign_write(&self, path: String, expire_second: u64) -> Result<PresignedRequest> {
         let request = self.place.operator().presign_write(&path, Duration::from_secs(expire_second)).await;
-        presigned(&request.map_err(told)?)
+        let what = format_args!("sign a request that writes {path}");
+        presigned(&request.map_err(|error| told(error, what))?)
     }
 
     async fn capability(&self) -> Result<Capability> {
@@ -417,7 +455,7 @@ impl Storage for Opendal {
     }
 
     async fn register_path(&self, path: String) -> Result<()> {
-        self.created.add(&path);
+        self.created.register(&path);
         Ok(())
     }
 }

@@ -1,12 +1,18 @@
 //! What storage reports.
 
+use std::error::Error as StdError;
+
 use jumpstarter::{Error, ErrorKind};
 use opendal::ErrorKind as Kind;
 
-/// The library's error as it is told to callers: the kind, whether trying again may help, the operation, the reason, and
-/// then what it was about. Existing clients show and compare this text.
-pub(crate) fn told(error: opendal::Error) -> Error {
+/// The library's error as it is told to callers: what could not be done to what, and why. Clients of the existing
+/// implementation get the library's own text, as from its driver: they show and compare it.
+///
+/// `what` was tried: `read image`, `copy a to b`.
+pub(crate) fn told(error: opendal::Error, what: impl std::fmt::Display) -> Error {
+    let outside = error.message().contains("escapes the configured root");
     let kind = match error.kind() {
+        _ if outside => ErrorKind::Permission,
         Kind::NotFound => ErrorKind::Absent,
         Kind::PermissionDenied => ErrorKind::Permission,
         Kind::RateLimited => ErrorKind::Busy,
@@ -15,7 +21,58 @@ pub(crate) fn told(error: opendal::Error) -> Error {
         // A storage that cannot do something is no driver that lacks a method, so that is not `ErrorKind::Unsupported`.
         _ => ErrorKind::Device,
     };
-    Error::new(kind, text(&error)).caused_by(error)
+    let reason = if outside {
+        "the path leads out of the storage".to_owned()
+    } else {
+        known(error.kind()).map_or_else(|| reason(&error), str::to_owned)
+    };
+    Error::new(kind, format!("cannot {what}: {reason}")).told_upstream_as(text(&error)).caused_by(error)
+}
+
+/// The reason, where its kind says all of it.
+fn known(kind: Kind) -> Option<&'static str> {
+    Some(match kind {
+        Kind::NotFound => "there is no such file or folder",
+        Kind::PermissionDenied => "permission denied",
+        Kind::AlreadyExists => "it exists already",
+        Kind::IsADirectory => "it is a folder",
+        Kind::NotADirectory => "it is no folder, or is in something that is none",
+        Kind::IsSameFile => "source and target are the same file",
+        Kind::Unsupported => "this storage has no such operation",
+        Kind::RateLimited => "the service has too many requests: try again later",
+        Kind::ConditionNotMatch => "the file has changed in the meantime",
+        Kind::RangeNotSatisfied => "the file is shorter than that",
+        _ => return None,
+    })
+}
+
+/// The library's words, and those of the innermost cause where they say more.
+fn reason(error: &opendal::Error) -> String {
+    let mut cause = error.source();
+    while let Some(inner) = cause.and_then(StdError::source) {
+        cause = Some(inner);
+    }
+    let cause = cause.map(|cause| without_number(&cause.to_string()).to_owned()).unwrap_or_default();
+    match (error.message(), cause.as_str()) {
+        ("", "") => status(error).unwrap_or_else(|| "the storage does not say why".to_owned()),
+        ("", cause) => cause.to_owned(),
+        (message, "") => message.to_owned(),
+        (message, cause) if message.to_lowercase().contains(&cause.to_lowercase()) => message.to_owned(),
+        (message, cause) => format!("{message}: {cause}"),
+    }
+}
+
+/// What a web server answered, where that is all there is: the library keeps it as text.
+fn status(error: &opendal::Error) -> Option<String> {
+    let text = error.to_string();
+    let (_, status) = text.split_once("response: Parts { status: ")?;
+    let status: String = status.chars().take_while(char::is_ascii_digit).collect();
+    (!status.is_empty()).then(|| format!("the server answered with status {status}"))
+}
+
+/// The system's message without the number, which helps nobody.
+fn without_number(message: &str) -> &str {
+    message.split(" (os error").next().unwrap_or_default()
 }
 
 fn text(error: &opendal::Error) -> String {
@@ -41,12 +98,38 @@ pub(crate) fn of_file(error: std::io::Error, operation: &'static str, path: &str
         Io::AlreadyExists => Kind::AlreadyExists,
         _ => Kind::Unexpected,
     };
-    let reason = error.to_string();
-    let reason = reason.split(" (os error").next().unwrap_or_default().to_lowercase();
+    let reason = without_number(&error.to_string()).to_lowercase();
     let told = opendal::Error::new(kind, reason)
         .with_operation(operation)
         .with_context("service", opendal::services::FS_SCHEME)
         .with_context("path", path)
         .set_source(error);
-    self::told(told)
+    self::told(told, format_args!("{operation} {path}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_say_what_could_not_be_done_and_why() {
+        let error = |kind| opendal::Error::new(kind, "entity not found").with_operation("stat");
+        let absent = told(error(Kind::NotFound), "read image");
+        assert_eq!(absent.message(), "cannot read image: there is no such file or folder");
+        assert_eq!(absent.kind(), ErrorKind::Absent);
+        assert!(absent.upstream_message().starts_with("NotFound (permanent) at stat => entity not found"));
+        let full = of_file(std::io::Error::from_raw_os_error(28), "write", "image");
+        assert_eq!(full.message(), "cannot write image: no space left on device");
+        let refused = opendal::Error::new(Kind::Unexpected, "send http request")
+            .set_source(std::io::Error::from_raw_os_error(111));
+        assert_eq!(told(refused, "list /").message(), "cannot list /: send http request: Connection refused");
+        let broken = opendal::Error::new(Kind::Unexpected, "")
+            .with_context("response", "Parts { status: 503, version: HTTP/1.1 }");
+        assert_eq!(told(broken, "read a").message(), "cannot read a: the server answered with status 503");
+        let outside = opendal::Error::new(Kind::NotFound, "path escapes the configured root");
+        assert_eq!(
+            told(outside, "write ../a").message(),
+            "cannot write ../a: the path leads out of the storage"
+        );
+    }
 }

@@ -7,17 +7,17 @@ use jumpstarter::{
 };
 use jumpstarter_files::{Reader, Writer};
 use jumpstarter_interfaces::{Flasher, StorageMux, StorageMuxFlasher};
-use tempfile::TempDir;
+
+use crate::leftovers::Folder;
 
 /// Images by name, gone with the driver.
 struct Images {
-    folder: TempDir,
+    folder: Folder,
 }
 
 impl Images {
     fn new() -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("jumpstarter-images-").tempdir();
-        Ok(Self { folder: folder.context("preparing a folder for images")? })
+        Ok(Self { folder: Folder::new("jumpstarter-images-").context("preparing a folder for images")? })
     }
 
     /// Names come from clients, so they are no file names.

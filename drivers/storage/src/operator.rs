@@ -38,7 +38,8 @@ pub async fn source(operator: &Operator, path: &str) -> Result<Source> {
     if !operator.info().capability().presign_read {
         return stream(operator, path).await;
     }
-    let request = operator.presign_read(path, GOOD_FOR).await.map_err(told)?;
+    let request = operator.presign_read(path, GOOD_FOR).await;
+    let request = request.map_err(|error| told(error, format_args!("sign a request that reads {path}")))?;
     let mut headers = BTreeMap::new();
     for (name, value) in request.header() {
         let value = value.to_str().map_err(|_| Error::internal(format!("header {name} is not text")))?;

@@ -85,7 +85,8 @@ impl Place {
     }
 
     pub(crate) async fn read(&self, path: &str) -> Result<Reading> {
-        let metadata = self.operator.stat(path).await.map_err(told)?;
+        let metadata =
+            self.operator.stat(path).await.map_err(|error| told(error, format_args!("read {path}")))?;
         let data = match self.here(path).filter(|_| !metadata.is_dir()) {
             Some(place) => {
                 let file = blocking(move || File::open(place)).await;
@@ -110,9 +111,9 @@ impl Place {
                 .with_operation("read")
                 .with_context("service", self.operator.info().scheme())
                 .with_context("path", path);
-            return Err(told(error));
+            return Err(told(error, format_args!("read {path}")));
         }
-        self.operator.reader(path).await.map_err(told)
+        self.operator.reader(path).await.map_err(|error| told(error, format_args!("read {path}")))
     }
 
     pub(crate) async fn write(&self, path: &str) -> Result<Writing> {
@@ -126,7 +127,7 @@ impl Place {
             } else {
                 self.operator.writer(path).await
             };
-            Body::Elsewhere(Box::new(writer.map_err(told)?))
+            Body::Elsewhere(Box::new(writer.map_err(|error| told(error, format_args!("write {path}")))?))
         };
         Ok(Writing { path: path.to_owned(), body: Some(body) })
     }
@@ -168,7 +169,8 @@ impl Reading {
                     None => reader.clone().into_bytes_stream(position..).await,
                 };
                 let missing = self.len.map(|len| len - position);
-                Ok(Pieces::Elsewhere { path, pieces: pieces.map_err(told)?.boxed(), missing })
+                let pieces = pieces.map_err(|error| told(error, format_args!("read {path}")))?.boxed();
+                Ok(Pieces::Elsewhere { path, pieces, missing })
             }
         }
     }
@@ -224,7 +226,7 @@ impl Pieces {
 /// The library's error, if it is one, from inside of an error of the system.
 fn elsewhere(error: io::Error, path: &str) -> Error {
     match error.downcast::<opendal::Error>() {
-        Ok(error) => told(error),
+        Ok(error) => told(error, format_args!("read {path}")),
         Err(error) => Error::from(error).context(path),
     }
 }
@@ -256,7 +258,9 @@ impl Writing {
             Some(Body::Here { writer, .. }) => {
                 writer.write(piece).await.map_err(|error| of_file(error, "write", &self.path))
             }
-            Some(Body::Elsewhere(writer)) => writer.write(piece).await.map_err(told),
+            Some(Body::Elsewhere(writer)) => {
+                writer.write(piece).await.map_err(|error| told(error, format_args!("write {}", self.path)))
+            }
             None => Err(Error::internal("written to a file that was finished")),
         }
     }
@@ -293,7 +297,7 @@ impl Body {
                 Err(error) => {
                     // Parts that have arrived would stay, and cost.
                     let _ = writer.abort().await;
-                    Err(told(error))
+                    Err(told(error, format_args!("write {path}")))
                 }
             },
         }

@@ -13,6 +13,7 @@ use jumpstarter_protocol::v1::{DriverCallRequest, StreamingDriverCallRequest, St
 use jumpstarter_transport::status::{self, Call};
 use prost_types::Value;
 use serde_json::json;
+use tonic::Request;
 
 use crate::{
     Device, duplex,
@@ -107,7 +108,8 @@ pub(crate) async fn make(
     match kind {
         Kind::Unary => {
             let mut exporter = instance.connection.exporter()?;
-            let request = DriverCallRequest { uuid, method: name, args };
+            let mut request = Request::new(DriverCallRequest { uuid, method: name, args });
+            instance.ask_for_kinds(request.metadata_mut());
             let call = async {
                 let answer = exporter.driver_call(request).await;
                 answer.map_err(|status| status::from_status(&status, Call::Unary))
@@ -117,7 +119,8 @@ pub(crate) async fn make(
         }
         Kind::ServerStream => {
             let mut exporter = instance.connection.exporter()?;
-            let request = StreamingDriverCallRequest { uuid, method: name, args };
+            let mut request = Request::new(StreamingDriverCallRequest { uuid, method: name, args });
+            instance.ask_for_kinds(request.metadata_mut());
             let call = async move { exporter.streaming_driver_call(request).await };
             let convert = |answer: StreamingDriverCallResponse| {
                 Answer::Value(answer.result.unwrap_or_else(value::null))
@@ -129,7 +132,8 @@ pub(crate) async fn make(
             if !args.is_empty() {
                 return Err(no_arguments(method));
             }
-            let metadata = stream_request(&json!({"kind": "driver", "uuid": uuid, "method": name}))?;
+            let mut metadata = stream_request(&json!({"kind": "driver", "uuid": uuid, "method": name}))?;
+            instance.ask_for_kinds(&mut metadata);
             let channel = instance.connection.channel()?;
             let patience = instance.connection.patience().stream;
             Ok(Reply::Bytes(

@@ -82,7 +82,8 @@ pub async fn fetch(url: &str) -> Result<Source> {
 /// Writes a file of this machine. Long runs of zeros become holes.
 ///
 /// A regular file appears under its name only when all of it is there. Until then, and when something goes wrong, what
-/// there is has the name with `.part` behind it. Pipes and devices are written to as they are.
+/// there is has the name with `.part` behind it; when the sink is dropped in the middle, because nobody waits for it any
+/// more, nothing is left. Pipes and devices are written to as they are.
 ///
 /// # Errors
 /// When it cannot be created; names it.
@@ -130,6 +131,13 @@ impl SinkBody for Written {
         tracing::debug!(%reason, path = %self.path.display(), "a file stays incomplete");
         if let (Some(part), 0) = (&self.part, self.writer.written()) {
             // Nothing came, and an empty file tells nobody anything.
+            let _ = std::fs::remove_file(part);
+        }
+    }
+
+    fn abandon(self: Box<Self>, _: Error) {
+        if let Some(part) = &self.part {
+            // Whatever it is, nobody is there to be told.
             let _ = std::fs::remove_file(part);
         }
     }
@@ -198,6 +206,9 @@ pub fn watch_sink(sink: Sink, progress: impl FnMut(u64) + Send + 'static) -> Sin
         fn abort(self: Box<Self>, reason: Error) {
             self.sink.abort(reason);
         }
+
+        // Dropping the sink inside says the same to it.
+        fn abandon(self: Box<Self>, _: Error) {}
     }
     if sink.handle().is_some() {
         return sink;
@@ -229,6 +240,10 @@ mod tests {
         sink.abort(Error::truncated("cut"));
         assert!(!path.exists());
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "what came is kept for a look");
+        let mut dropped = watch_sink(write(&path).await.unwrap(), |_| ());
+        dropped.write("half").await.unwrap();
+        drop(dropped);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "nobody waits for it");
         write(&path).await.unwrap().abort(Error::truncated("nothing came"));
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
         let mut sink = write(&path).await.unwrap();

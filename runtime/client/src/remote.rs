@@ -26,6 +26,12 @@ use crate::{
 /// Metadata key that says which instance a native call is for.
 const INSTANCE: &str = "x-jumpstarter-driver-uuid";
 
+/// Metadata key that asks exporters of this implementation for errors with their kind, also where upstream's calls are made.
+const ERRORS: &str = "x-jumpstarter-errors";
+
+/// What stands there.
+const KINDS: &str = "native";
+
 /// Metadata key that says what a stream is for.
 const REQUEST: &str = "request";
 
@@ -65,6 +71,13 @@ impl Instance {
     /// Whether the exporter is one of this implementation or of a later one of the other.
     pub(crate) fn speaks_native(&self) -> bool {
         !self.services.is_empty()
+    }
+
+    /// Has an exporter of this implementation tell the kinds of errors.
+    pub(crate) fn ask_for_kinds(&self, metadata: &mut MetadataMap) {
+        if self.speaks_native() {
+            metadata.insert(ERRORS, AsciiMetadataValue::from_static(KINDS));
+        }
     }
 
     /// The service of this interface that the instance has announced.

@@ -55,6 +55,8 @@ pub(crate) struct Pumps {
     report: mpsc::Sender<Error>,
     /// Cancelled once the call has returned.
     returned: CancellationToken,
+    /// Cancelled once it has failed.
+    failed: CancellationToken,
     patience: Patience,
 }
 
@@ -95,6 +97,7 @@ impl Pumps {
             failures,
             report,
             returned: CancellationToken::new(),
+            failed: CancellationToken::new(),
             patience,
         }
     }
@@ -105,7 +108,8 @@ impl Pumps {
     }
 
     fn download(&mut self, stream: Opened, sink: Sink) {
-        let end = CallEnd { returned: self.returned.clone(), patience: self.patience };
+        let (returned, failed) = (self.returned.clone(), self.failed.clone());
+        let end = CallEnd { returned, failed, patience: self.patience };
         let pump = download(stream, sink, end, self.report.clone());
         self.downloads.push(AbortOnDropHandle::new(tokio::spawn(pump)));
     }
@@ -123,8 +127,18 @@ impl Pumps {
         };
         match result {
             Ok(result) => self.settle().await.map(|()| result),
-            Err(error) => Err(self.failures.try_recv().unwrap_or(error)),
+            Err(error) => {
+                self.give_up().await;
+                Err(self.failures.try_recv().unwrap_or(error))
+            }
         }
+    }
+
+    /// After the call has failed: what is received ends with an error as well, which its sink learns before it is dropped.
+    async fn give_up(&mut self) {
+        self.failed.cancel();
+        let ends = futures::future::join_all(self.downloads.drain(..));
+        let _ = timeout(self.patience.stall, ends).await;
     }
 
     /// The first failure on this side; for ever pending if there is none.
@@ -309,6 +323,7 @@ async fn upload(stream: Opened, source: Source, report: mpsc::Sender<Error>) {
 /// When the call that fills a download has returned, data must keep coming.
 struct CallEnd {
     returned: CancellationToken,
+    failed: CancellationToken,
     patience: Patience,
 }
 
@@ -317,6 +332,7 @@ impl CallEnd {
     async fn next(&self, inbox: &mut Inbox) -> Result<Option<Bytes>> {
         let next = tokio::select! {
             biased;
+            () = self.failed.cancelled() => return Err(Error::truncated("the call has failed")),
             next = inbox.next() => next,
             () = self.returned.cancelled() => {
                 let next = timeout(self.patience.stall, inbox.next()).await;

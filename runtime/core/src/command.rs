@@ -65,6 +65,28 @@ impl ClientEntry {
     }
 }
 
+/// The numbers beyond which a number of this form loses digits: 2^53.
+const EXACT: i128 = 1 << 53;
+
+/// What is allowed, if a number is not.
+fn outside(ty: Type, number: i128) -> Option<String> {
+    let (least, most) = match ty {
+        Type::U8 => (0, u8::MAX.into()),
+        Type::U16 => (0, u16::MAX.into()),
+        Type::U32 => (0, u32::MAX.into()),
+        Type::U64 => (0, EXACT),
+        Type::I32 => (i32::MIN.into(), i32::MAX.into()),
+        _ => (-EXACT, EXACT),
+    };
+    if (least..=most).contains(&number) {
+        return None;
+    }
+    Some(match (number < least, ty) {
+        (true, Type::U8 | Type::U16) | (false, _) => format!("a number from {least} to {most}"),
+        (true, _) => format!("{least} or more"),
+    })
+}
+
 /// Turns what somebody typed into the value of an argument.
 pub fn parse_text(ty: Type, text: &str) -> Result<Value, WireError> {
     Ok(match ty {
@@ -77,8 +99,8 @@ pub fn parse_text(ty: Type, text: &str) -> Result<Value, WireError> {
         Type::I32 | Type::I64 | Type::U8 | Type::U16 | Type::U32 | Type::U64 => {
             let whole: i128 =
                 text.parse().map_err(|_| WireError::new(format!("expected a whole number, got {text:?}")))?;
-            if whole.unsigned_abs() > 1 << 53 {
-                return Err(WireError::new(format!("{whole} is beyond 2^53 and would lose digits")));
+            if let Some(range) = outside(ty, whole) {
+                return Err(WireError::new(format!("expected {range}, got {whole}")));
             }
             #[allow(clippy::cast_precision_loss)]
             value::number(whole as f64)

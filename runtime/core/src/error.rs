@@ -20,6 +20,8 @@ pub struct Error(Box<Inner>);
 struct Inner {
     kind: ErrorKind,
     message: Cow<'static, str>,
+    /// What clients of the existing implementation are told instead.
+    upstream: Option<Cow<'static, str>>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -140,7 +142,7 @@ constructors! {
 impl Error {
     /// An error of this kind with this message.
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), source: None }))
+        Self(Box::new(Inner { kind, message: message.into(), upstream: None, source: None }))
     }
 
     /// The device or driver cannot do this. Meant for default bodies of interface methods.
@@ -164,6 +166,17 @@ impl Error {
     #[must_use]
     pub fn context(mut self, what: impl fmt::Display) -> Self {
         self.0.message = format!("{what}: {}", self.0.message).into();
+        if let Some(upstream) = &mut self.0.upstream {
+            *upstream = format!("{what}: {upstream}").into();
+        }
+        self
+    }
+
+    /// Has callers of the existing implementation's methods be told these words in place of the message: for errors whose
+    /// text its clients show and compare.
+    #[must_use]
+    pub fn told_upstream_as(mut self, text: impl Into<Cow<'static, str>>) -> Self {
+        self.0.upstream = Some(text.into());
         self
     }
 
@@ -182,6 +195,12 @@ impl Error {
     /// The message for the caller, without its causes.
     pub fn message(&self) -> &str {
         &self.0.message
+    }
+
+    /// What callers of the existing implementation's methods are told: the message, unless the error has other words for
+    /// them.
+    pub fn upstream_message(&self) -> &str {
+        self.0.upstream.as_deref().unwrap_or(&self.0.message)
     }
 }
 

@@ -329,6 +329,10 @@ pub trait SinkBody: Send {
     fn finish(self: Box<Self>) -> BoxFuture<'static, Result<()>>;
     /// The data ends here although it is not complete: the other side must see an error.
     fn abort(self: Box<Self>, reason: Error);
+    /// The same, because whoever wrote was itself given up in the middle, for example when its caller has gone.
+    fn abandon(self: Box<Self>, reason: Error) {
+        self.abort(reason);
+    }
 }
 
 /// Where a driver method writes data, piece by piece.
@@ -473,7 +477,7 @@ impl Sink {
 impl Drop for Sink {
     fn drop(&mut self) {
         if let Some(body) = self.body.take() {
-            body.abort(Error::truncated(format!(
+            body.abandon(Error::truncated(format!(
                 "the driver stopped after {} bytes without finishing",
                 self.written
             )));

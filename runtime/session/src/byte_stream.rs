@@ -29,7 +29,7 @@ use jumpstarter_core::{
     describe::Framing,
     io::{IoReader, IoWriter},
 };
-use jumpstarter_transport::{frames::Lost, status};
+use jumpstarter_transport::frames::Lost;
 use tokio::{
     sync::watch,
     time::{Instant, sleep, sleep_until},
@@ -64,6 +64,8 @@ pub(crate) struct Style {
     pub(crate) half_close: bool,
     /// Most bytes of one piece towards the client, where borders are not kept.
     pub(crate) most: usize,
+    /// How errors are told in this wire language.
+    pub(crate) status: fn(&Error) -> Status,
 }
 
 /// Where the direction towards the driver stands.
@@ -90,7 +92,7 @@ where
     S: Stream<Item = Result<Bytes, Lost>> + Send + Unpin + 'static,
 {
     let (reader, writer) = io.split();
-    let reader = Slot::new(reader, node.clone());
+    let reader = Slot::new(reader, node.clone(), style.status);
     let (state, uplink) = watch::channel(Uplink::Running);
     // Cancelled when the body is dropped, and when the session ends.
     let closing = shared.ended.child_token();
@@ -100,6 +102,7 @@ where
         reader: reader.clone(),
         closing: closing.clone(),
         ended: shared.ended.clone(),
+        status: style.status,
     };
     shared.tasks.spawn(supervisor.run(writer, input));
     let downlink = Box::new(Downlink {
@@ -128,6 +131,7 @@ struct Supervisor {
     reader: Slot,
     closing: CancellationToken,
     ended: CancellationToken,
+    status: fn(&Error) -> Status,
 }
 
 impl Supervisor {
@@ -135,7 +139,8 @@ impl Supervisor {
     where
         S: Stream<Item = Result<Bytes, Lost>> + Send + Unpin + 'static,
     {
-        let mut work = Box::pin(AssertUnwindSafe(send(writer, input, &self.state)).catch_unwind());
+        let mut work =
+            Box::pin(AssertUnwindSafe(send(writer, input, &self.state, self.status)).catch_unwind());
         let result = tokio::select! {
             biased;
             result = &mut work => Some(result),
@@ -154,7 +159,7 @@ impl Supervisor {
         drop(work);
         if let Some(result) = result {
             self.state.send_replace(result.unwrap_or_else(|panic| {
-                Uplink::Broken(status::legacy(&panics::report(&self.node, STREAM, &*panic)))
+                Uplink::Broken((self.status)(&panics::report(&self.node, STREAM, &*panic)))
             }));
         }
         self.closing.cancelled().await;
@@ -163,12 +168,17 @@ impl Supervisor {
 }
 
 /// The direction towards the driver.
-async fn send<S>(mut writer: IoWriter, mut input: S, state: &watch::Sender<Uplink>) -> Uplink
+async fn send<S>(
+    mut writer: IoWriter,
+    mut input: S,
+    state: &watch::Sender<Uplink>,
+    status: fn(&Error) -> Status,
+) -> Uplink
 where
     S: Stream<Item = Result<Bytes, Lost>> + Send + Unpin,
 {
     let broken = |error: std::io::Error| {
-        Uplink::Broken(status::legacy(&Error::from(error).context("the device takes no more data")))
+        Uplink::Broken(status(&Error::from(error).context("the device takes no more data")))
     };
     let failed = loop {
         match input.next().await {
@@ -202,16 +212,16 @@ type Reader = BoxStream<'static, Result<Bytes, Status>>;
 struct Slot(Arc<Mutex<Option<Reader>>>);
 
 impl Slot {
-    fn new(reader: IoReader, node: Arc<Node>) -> Self {
-        let state = (reader, node);
-        let pieces = futures::stream::unfold(state, async |(mut reader, node)| {
+    fn new(reader: IoReader, node: Arc<Node>, status: fn(&Error) -> Status) -> Self {
+        let state = (reader, node, status);
+        let pieces = futures::stream::unfold(state, async |(mut reader, node, status)| {
             let piece = AssertUnwindSafe(reader.recv()).catch_unwind().await;
             let piece = match piece {
                 Ok(Ok(piece)) => Ok(piece?),
-                Ok(Err(error)) => Err(status::legacy(&Error::from(error))),
-                Err(panic) => Err(status::legacy(&panics::report(&node, STREAM, &*panic))),
+                Ok(Err(error)) => Err(status(&Error::from(error))),
+                Err(panic) => Err(status(&panics::report(&node, STREAM, &*panic))),
             };
-            Some((piece, (reader, node)))
+            Some((piece, (reader, node, status)))
         });
         Self(Arc::new(Mutex::new(Some(pieces.boxed()))))
     }

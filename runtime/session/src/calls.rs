@@ -17,7 +17,7 @@ use jumpstarter_core::{
 };
 use jumpstarter_transport::status;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tonic::Status;
+use tonic::{Status, metadata::MetadataMap};
 
 use crate::{
     count::Counted,
@@ -44,6 +44,18 @@ impl From<Error> for Failure {
     }
 }
 
+/// Metadata key with which clients of this implementation ask upstream's calls for errors as native calls have them: with
+/// their kind, and in the words that are meant for people. Its value is [`KINDS`].
+pub(crate) const ERRORS: &str = "x-jumpstarter-errors";
+
+/// See [`ERRORS`].
+pub(crate) const KINDS: &str = "native";
+
+/// Whether a caller of upstream's methods asks for the kinds of errors.
+pub(crate) fn wants_kinds(metadata: &MetadataMap) -> bool {
+    metadata.get(ERRORS).is_some_and(|value| value.as_encoded_bytes() == KINDS.as_bytes())
+}
+
 impl Failure {
     /// As the calls of 0.9.0 answer.
     pub(crate) fn legacy(self) -> Status {
@@ -51,6 +63,11 @@ impl Failure {
             Self::Error(error) => status::legacy(&error),
             Self::Ended => ended(),
         }
+    }
+
+    /// As the caller wants it: see [`wants_kinds`].
+    pub(crate) fn told(self, kinds: bool) -> Status {
+        if kinds { self.native() } else { self.legacy() }
     }
 
     /// As native calls answer.

@@ -74,6 +74,7 @@ impl ExporterService for Exporter {
         &self,
         request: Request<DriverCallRequest>,
     ) -> Result<Response<DriverCallResponse>, Status> {
+        let kinds = calls::wants_kinds(request.metadata());
         let request = request.into_inner();
         let call = async {
             self.access.check_gate(&self.shared.status)?;
@@ -83,7 +84,7 @@ impl ExporterService for Exporter {
             let (reply, operation) = Operation::run(&self.shared, node, provided, index, payload).await?;
             Ok(operation.unary(reply)?.into_value()?)
         };
-        let result = call.await.map_err(Failure::legacy)?;
+        let result = call.await.map_err(|failure: Failure| failure.told(kinds))?;
         Ok(Response::new(DriverCallResponse { uuid: self.ids.next(), result: Some(result) }))
     }
 
@@ -91,6 +92,7 @@ impl ExporterService for Exporter {
         &self,
         request: Request<StreamingDriverCallRequest>,
     ) -> Result<Response<Self::StreamingDriverCallStream>, Status> {
+        let kinds = calls::wants_kinds(request.metadata());
         let request = request.into_inner();
         let call = async {
             self.access.check_gate(&self.shared.status)?;
@@ -100,11 +102,11 @@ impl ExporterService for Exporter {
             let (reply, operation) = Operation::run(&self.shared, node, provided, index, payload).await?;
             operation.stream(reply)
         };
-        let answers = call.await.map_err(Failure::legacy)?;
+        let answers = call.await.map_err(|failure: Failure| failure.told(kinds))?;
         let ids = self.ids.clone();
         let messages = answers.map(move |answer| {
-            let result =
-                answer.and_then(|answer: Answer| Ok(answer.into_value()?)).map_err(Failure::legacy)?;
+            let result = answer.and_then(|answer: Answer| Ok(answer.into_value()?));
+            let result = result.map_err(|failure: Failure| failure.told(kinds))?;
             Ok(StreamingDriverCallResponse { uuid: ids.next(), result: Some(result) })
         });
         Ok(Response::new(calls::with_first(messages).await?))

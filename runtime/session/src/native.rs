@@ -216,7 +216,12 @@ impl StreamingService<StreamData> for Handler {
             };
             let io = call.await.map_err(Failure::native)?;
             // gRPC has no half close for servers: the end of the driver's data is the end of the call.
-            let style = Style { framing: handler.found.method.framing, half_close: false, most: PIECE };
+            let style = Style {
+                framing: handler.found.method.framing,
+                half_close: false,
+                most: PIECE,
+                status: status::native,
+            };
             let events = pump(&handler.shared, handler.node(), io, payloads(request.into_inner()), style);
             let messages = events.filter_map(async |event| match event {
                 Ok(Event::Data(payload)) => Some(Ok(StreamData { payload })),

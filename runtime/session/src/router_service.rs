@@ -13,6 +13,7 @@ use jumpstarter_transport::{
     codec::Encoding,
     frames::{self, CHUNK, FrameReader, Role},
     server::MAX_MESSAGE,
+    status,
 };
 use serde::Deserialize;
 use tonic::{
@@ -80,6 +81,7 @@ impl Router {
         &self,
         uuid: &str,
         method: &str,
+        kinds: bool,
         frames: Streaming<StreamRequest>,
     ) -> Result<Response<Frames>, Failure> {
         let node = calls::instance(&self.shared, uuid)?;
@@ -87,10 +89,11 @@ impl Router {
         let framing = provided.interface.methods[index].framing;
         let payload = Payload::Values(Vec::new());
         let opened = Operation::run(&self.shared, node, provided, index, payload).await;
-        let (reply, operation) = opened.map_err(unopened)?;
+        let (reply, operation) = if kinds { opened? } else { opened.map_err(unopened)? };
         let io = operation.bytes(reply)?;
         let input = FrameReader::new(frames, Role::Server);
-        let style = Style { framing, half_close: true, most: CHUNK };
+        let status = if kinds { status::native } else { status::legacy };
+        let style = Style { framing, half_close: true, most: CHUNK, status };
         let events = pump(&self.shared, node, io, input, style);
         let frames = events.map(|event| {
             Ok(match event? {
@@ -117,9 +120,10 @@ type Frames = BoxStream<'static, Result<StreamResponse, Status>>;
 impl Router {
     async fn stream(&self, request: Request<Streaming<StreamRequest>>) -> Result<Response<Frames>, Status> {
         let (metadata, _, frames) = request.into_parts();
-        let opening = opening(&metadata).map_err(|error| Failure::from(error).legacy())?;
+        let kinds = calls::wants_kinds(&metadata);
+        let opening = opening(&metadata).map_err(|error| Failure::from(error).told(kinds))?;
         let response = match opening {
-            Opening::Driver { uuid, method } => self.driver(&uuid, &method, frames).await,
+            Opening::Driver { uuid, method } => self.driver(&uuid, &method, kinds, frames).await,
             Opening::Resource { uuid, x_jmp_content_encoding, length, notes } => {
                 let encoding = x_jmp_content_encoding.map(|name| name.parse::<Encoding>()).transpose();
                 let open = || {
@@ -131,7 +135,7 @@ impl Router {
                 open()
             }
         };
-        response.map_err(Failure::legacy)
+        response.map_err(|failure| failure.told(kinds))
     }
 }
 

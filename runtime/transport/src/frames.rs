@@ -132,13 +132,15 @@ impl Lost {
 fn describe(status: &Status) -> String {
     match status.message() {
         "" => status::code_name(status.code()).to_owned(),
-        message => format!("{}: {message}", status::code_name(status.code())),
+        message => message.to_owned(),
     }
 }
 
 impl From<Lost> for Error {
     fn from(lost: Lost) -> Self {
-        Error::new(ErrorKind::Truncated, status::shorten(&lost.to_string()).into_owned()).caused_by(lost)
+        // Exporters of ours say what kind of trouble it was; from others, all that is known is that something is missing.
+        let kind = status::kind_in_details(&lost.0).unwrap_or(ErrorKind::Truncated);
+        Error::new(kind, status::shorten(&lost.to_string()).into_owned()).caused_by(lost)
     }
 }
 
@@ -360,7 +362,7 @@ mod tests {
         let mut reader = reader(Role::Server, vec![Err(Status::unavailable("connection reset"))]);
         let error = Error::from(reader.chunk().await.expect_err("lost"));
         assert_eq!(error.kind(), ErrorKind::Truncated);
-        assert_eq!(error.message(), "the stream was lost before its end: UNAVAILABLE: connection reset");
+        assert_eq!(error.message(), "the stream was lost before its end: connection reset");
         let io = io::Error::from(error);
         assert_eq!(io.kind(), io::ErrorKind::UnexpectedEof);
     }

@@ -85,7 +85,7 @@ pub fn legacy(error: &Error) -> Status {
         ErrorKind::Internal => Code::Internal,
         _ => Code::Unknown,
     };
-    Status::new(code, shorten(error.message()))
+    Status::new(code, shorten(error.upstream_message()))
 }
 
 /// The status of a failed native call: the precise code, and the kind in the details.
@@ -152,7 +152,8 @@ fn kind_of(code: Code, call: Call) -> ErrorKind {
     }
 }
 
-fn kind_in_details(status: &Status) -> Option<ErrorKind> {
+/// The kind that a status of ours carries.
+pub(crate) fn kind_in_details(status: &Status) -> Option<ErrorKind> {
     if status.details().is_empty() {
         return None;
     }
@@ -281,6 +282,14 @@ mod tests {
             assert_eq!((status.code(), status.message()), (code, "text"), "{kind:?}");
             assert!(status.details().is_empty(), "recorded trailers have no details");
         }
+    }
+
+    #[test]
+    fn existing_clients_get_the_words_that_are_meant_for_them() {
+        let error = Error::new(ErrorKind::Absent, "there is no such file").told_upstream_as("NotFound => x");
+        let error = error.context("reading a");
+        assert_eq!(legacy(&error).message(), "reading a: NotFound => x");
+        assert_eq!(native(&error).message(), "reading a: there is no such file");
     }
 
     #[test]

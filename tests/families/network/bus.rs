@@ -19,7 +19,7 @@ use tokio::{
 use super::{connect, entry, file};
 
 /// Asks the bus for everybody's names.
-const QUESTION: [&str; 4] = [
+pub(super) const QUESTION: [&str; 4] = [
     "--print-reply",
     "--dest=org.freedesktop.DBus",
     "/org/freedesktop/DBus",
@@ -27,7 +27,7 @@ const QUESTION: [&str; 4] = [
 ];
 
 /// One name that every bus has.
-const ANSWER: &str = "string \"org.freedesktop.DBus\"";
+pub(super) const ANSWER: &str = "string \"org.freedesktop.DBus\"";
 
 /// A bus of its own.
 pub(super) struct Daemon {

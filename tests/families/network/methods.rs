@@ -1,5 +1,6 @@
 //! Every method of every driver: the unmodified Python client on our exporter, our client on the unmodified Python exporter.
 
+use futures::{SinkExt, StreamExt};
 use jumpstarter::{Error, ErrorKind, Io};
 use jumpstarter_client::Device;
 use jumpstarter_interfaces::{NetworkAddressClient, NetworkClient, VncScreenClient};
@@ -8,10 +9,18 @@ use jumpstarter_tests::{
     exporter::{Exporter, Program},
     methods::{Methods, Pair},
     programs,
-    python::python,
+    python::{Python, python},
 };
+use std::process::Stdio;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
+    net::{TcpStream, UdpSocket, UnixStream},
+    process::{Child, Command},
+};
+use tokio_tungstenite::tungstenite::Message;
 
 use super::{bus, connect, entry, file, peers, place};
+use crate::shell::j;
 
 /// A message that is larger than a piece of a byte stream.
 const LARGE: usize = 300_000;
@@ -226,6 +235,110 @@ async fn nobody_at_vsock(device: &Device, ours: bool) {
     }
 }
 
+const FORWARD_UDP: &str = "j forward-udp";
+const RUN: &str = "j run";
+
+/// A `j` that says where it listens and goes on.
+async fn listening(mut command: Command) -> Result<(Child, String), String> {
+    let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().map_err(|e| e.to_string())?;
+    let mut lines = BufReader::new(child.stdout.take().ok_or("no output")?).lines();
+    let line = lines.next_line().await.map_err(|error| error.to_string())?;
+    Ok((child, line.ok_or("it said nothing")?))
+}
+
+async fn says_good_bye(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), String> {
+    let conversation = async {
+        stream.write_all(b"hello").await?;
+        stream.shutdown().await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.map(|_| answer)
+    };
+    let answer = conversation.await.map_err(|error| error.to_string())?;
+    if answer == "hellobye" { Ok(()) } else { Err(format!("the answer was {answer:?}")) }
+}
+
+/// A page's way to the screen, which only echoes here.
+async fn session(line: &str) -> Result<(), String> {
+    let query = line.split_whitespace().last().and_then(|url| url.split_once('?')).ok_or("no address")?.1;
+    let part = |name: &str| {
+        query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .find(|(key, _)| *key == name)
+            .map(|(_, it)| it)
+    };
+    let bridge = format!("{}:{}", part("host").ok_or("no host")?, part("port").ok_or("no port")?);
+    let stream = TcpStream::connect(&bridge).await.map_err(|error| error.to_string())?;
+    let request = format!("ws://{bridge}/websockify");
+    let (mut socket, _) =
+        tokio_tungstenite::client_async(request, stream).await.map_err(|error| error.to_string())?;
+    socket.send(Message::Binary("hello".into())).await.map_err(|error| error.to_string())?;
+    match socket.next().await {
+        Some(Ok(Message::Binary(data))) if data == b"hello"[..] => Ok(()),
+        other => Err(format!("{other:?}")),
+    }
+}
+
+/// The commands that both programs have, typed at one of them.
+async fn commands(
+    ours: bool,
+    host: &str,
+    python: &Python,
+    bench: &Bench,
+) -> Vec<(&'static str, &'static str, Result<(), String>)> {
+    let command = |words: &[&str]| {
+        if ours {
+            return j(host, words);
+        }
+        let mut command = python.process("j");
+        command.args(words).env("JUMPSTARTER_HOST", host);
+        command
+    };
+    let address = bench.tcp.address;
+    let whole = [("address", address.to_string()), ("address --host", address.ip().to_string())];
+    let mut told = Ok(());
+    for (words, wanted) in whole.into_iter().chain([("address --port", address.port().to_string())]) {
+        let words: Vec<_> = std::iter::once("tcp").chain(words.split(' ')).collect();
+        let output = command(&words).output().await.expect("j runs");
+        let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        told = told.and(if said == wanted { Ok(()) } else { Err(format!("{words:?}: {output:?}")) });
+    }
+    let tcp = async {
+        let (_child, address) = listening(command(&["tcp", "forward-tcp", "0"])).await?;
+        says_good_bye(TcpStream::connect(address).await.map_err(|error| error.to_string())?).await
+    };
+    let unix = async {
+        let (_child, path) = listening(command(&["unix", "forward-unix"])).await?;
+        says_good_bye(UnixStream::connect(path).await.map_err(|error| error.to_string())?).await
+    };
+    let vnc = async {
+        let (_child, line) = listening(command(&["vnc", "session", "--no-browser"])).await?;
+        session(&line).await
+    };
+    vec![
+        ("tcp-network", "j address", told),
+        ("tcp-network", "j forward-tcp", tcp.await),
+        ("unix-network", "j forward-unix", unix.await),
+        ("vnc", "j session", vnc.await),
+    ]
+}
+
+async fn forward_udp(host: &str) -> Result<(), String> {
+    let (_child, address) = listening(j(host, &["udp", "forward-udp", "0"])).await?;
+    let conversation = async {
+        let socket = UdpSocket::bind("localhost:0").await?;
+        socket.connect(address).await?;
+        socket.send(b"hello").await?;
+        let mut answer = [0; 64];
+        let size = socket.recv(&mut answer).await?;
+        Ok::<_, std::io::Error>(answer[..size].to_vec())
+    };
+    match conversation.await {
+        Ok(answer) if answer == b"hello" => Ok(()),
+        other => Err(format!("{other:?}")),
+    }
+}
+
 const VSOCK: &str = "needs a virtual machine; says why there is no connection";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -244,6 +357,15 @@ async fn every_method_works_both_ways() {
     assert!(outcome.contains("connecting to vsock 4242:7: "), "{outcome}");
     methods.otherwise(Pair::PythonOnOurs, "vsock-network", "connect", VSOCK);
     methods.works(Pair::PythonOnOurs, "vnc", "get_default_encrypt", Ok::<_, String>(()));
+    for (driver, command, done) in commands(false, &exporter.host(), &python, &bench).await {
+        methods.works(Pair::PythonOnOurs, driver, command, done);
+    }
+    let why = "0.9.0 does not have it";
+    methods.otherwise(Pair::PythonOnOurs, "udp-network", FORWARD_UDP, why);
+    methods.otherwise(Pair::PythonOnOurs, "dbus-network", RUN, why);
+    for (driver, command, done) in commands(true, &exporter.host(), &python, &bench).await {
+        done.unwrap_or_else(|error| panic!("{driver} {command}: {error}"));
+    }
     // And our own client, natively.
     let device = connect(&exporter.address).await;
     for (driver, method, result) in our_client(&device, &bench, true).await {
@@ -263,6 +385,17 @@ async fn every_method_works_both_ways() {
     methods.otherwise(Pair::OursOnPython, "vsock-network", "connect", VSOCK);
     let encrypt = device.client::<VncScreenClient>("vnc").expect("a screen").get_default_encrypt().await;
     assert_eq!(methods.works(Pair::OursOnPython, "vnc", "get_default_encrypt", encrypt), Some(true));
+    for (driver, command, done) in commands(true, &exporter.host(), &python, &bench).await {
+        methods.works(Pair::OursOnPython, driver, command, done);
+    }
+    let done = forward_udp(&exporter.host()).await;
+    methods.works(Pair::OursOnPython, "udp-network", FORWARD_UDP, done);
+    let question = ["system", "run", "dbus-send", "--system"];
+    let output =
+        j(&exporter.host(), &[&question[..], &bus::QUESTION].concat()).output().await.expect("j runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let done = if said.contains(bus::ANSWER) { Ok(()) } else { Err(format!("{output:?}")) };
+    methods.works(Pair::OursOnPython, "dbus-network", RUN, done);
     exporter.stop().await.expect("an orderly end");
     methods.finish();
 }

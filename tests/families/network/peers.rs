@@ -1,6 +1,10 @@
 //! What stands on the other side of a connection: small servers of the test, stopped when dropped.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use futures::{SinkExt, StreamExt};
 use tempfile::TempDir;
@@ -21,7 +25,7 @@ use tokio_tungstenite::{
 pub(super) const FAREWELL: &[u8] = b"bye";
 
 /// A task that ends with its handle.
-struct Running(JoinHandle<()>);
+pub(super) struct Running(JoinHandle<()>);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -78,13 +82,19 @@ pub(super) async fn nobody() -> SocketAddr {
 pub(super) fn unix() -> UnixPeer {
     let folder = tempfile::Builder::new().prefix("jumpstarter-").tempdir().expect("a folder");
     let path = folder.path().join("peer");
-    let listener = UnixListener::bind(&path).expect("a socket");
+    let task = unix_at(&path);
+    UnixPeer { path, _folder: folder, _task: task }
+}
+
+/// The same at this path, until the answer is dropped.
+pub(super) fn unix_at(path: &Path) -> Running {
+    let listener = UnixListener::bind(path).expect("a socket");
     let task = tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             tokio::spawn(echo(stream));
         }
     });
-    UnixPeer { path, _folder: folder, _task: Running(task) }
+    Running(task)
 }
 
 /// Answers each datagram with the same; after `quit` it is gone.

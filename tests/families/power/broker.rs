@@ -17,6 +17,7 @@ use super::Counterpart;
 pub(crate) struct Broker {
     pub(crate) program: Counterpart,
     port: u16,
+    secure_port: u16,
     folder: TempDir,
 }
 
@@ -25,26 +26,44 @@ impl Broker {
     pub(crate) async fn start() -> Option<Self> {
         let mosquitto = counterpart("mosquitto", "mosquitto")?;
         let folder = tempfile::tempdir().expect("a folder");
-        let address = free_address().await.expect("an address");
-        let port = address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+        let port = free_port().await;
+        let secure_port = free_port().await;
+        // Its own authority.
+        let certified =
+            rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
         let at = |name: &str| folder.path().join(name).display().to_string();
         // `rig:secret`, as `mosquitto_passwd` writes it: SHA-512 with the salt, both in base64.
         fs::write(at("users"), USERS).expect("a file");
+        fs::write(at("certificate.pem"), certified.cert.pem()).expect("a file");
+        fs::write(at("key.pem"), certified.signing_key.serialize_pem()).expect("a file");
         let config = format!(
-            "listener {port} 127.0.0.1\nlistener 0 {}\nallow_anonymous false\npassword_file {}\n\
+            "listener {secure_port} 127.0.0.1\ncertfile {}\nkeyfile {}\nlistener {port} 127.0.0.1\nlistener 0 {}\nallow_anonymous false\npassword_file {}\n\
              set_tcp_nodelay true\npersistence false\nlog_dest stderr\nuser root\n",
+            at("certificate.pem"),
+            at("key.pem"),
             at("socket"),
             at("users")
         );
         fs::write(at("mosquitto.conf"), config).expect("a configuration");
         let file = at("mosquitto.conf");
         let program = Counterpart::start(&mosquitto, &["-c", &file], folder.path(), "running");
-        Some(Self { program, port, folder })
+        Some(Self { program, port, secure_port, folder })
     }
 
     /// The driver's configuration.
     pub(crate) fn keys(&self) -> String {
         format!("host: 127.0.0.1\nport: {}\n{REST}", self.port)
+    }
+
+    /// The same with TLS. `SSL_CERT_FILE` has to name [`certificate`](Self::certificate), or this is a stranger.
+    pub(crate) fn secure_keys(&self) -> String {
+        let rest = REST.replace("tls: false", "tls: true");
+        format!("host: localhost\nport: {}\n{rest}", self.secure_port)
+    }
+
+    /// The file of its certificate.
+    pub(crate) fn certificate(&self) -> String {
+        self.folder.path().join("certificate.pem").display().to_string()
     }
 
     /// The same through the unix socket.
@@ -56,6 +75,11 @@ impl Broker {
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
+}
+
+async fn free_port() -> u16 {
+    let address = free_address().await.expect("an address");
+    address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
 }
 
 const REST: &str = "tls: false\nusername: rig\npassword: secret\ntimeout: 2\n\

@@ -72,6 +72,40 @@ impl SerialLine {
     }
 }
 
+/// Two device files with a cable between them, as a null modem is one, until this is dropped.
+pub(crate) struct Cable {
+    pub(crate) ends: [PathBuf; 2],
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Cable {
+    pub(crate) fn new() -> Self {
+        let [one, two] = [SerialLine::new(), SerialLine::new()];
+        let ends = [one.path, two.path];
+        let ((mut from_one, mut to_one), (mut from_two, mut to_two)) =
+            (one.device.into_split(), two.device.into_split());
+        let kept = [one.kept, two.kept];
+        let tasks = [
+            tokio::spawn(async move {
+                let _kept = kept;
+                let _ = copy(&mut from_one, &mut to_two).await;
+            }),
+            tokio::spawn(async move {
+                let _ = copy(&mut from_two, &mut to_one).await;
+            }),
+        ];
+        Self { ends, tasks }
+    }
+}
+
+impl Drop for Cable {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
 /// A device that answers with what it is sent, until this is dropped.
 pub(crate) struct Echo {
     pub(crate) path: PathBuf,

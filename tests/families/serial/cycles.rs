@@ -1,19 +1,19 @@
 //! What is left behind after many connections.
 
-use jumpstarter_client::{Device, Endpoint, Options};
 use jumpstarter_interfaces::SerialClient;
-use jumpstarter_tests::{
-    exporter::{Exporter, Program},
-    ours, programs,
-};
+use jumpstarter_tests::{ours, python::python};
 
-use super::{counterparts::SerialLine, file, port, soon};
+use super::{
+    counterparts::{Manner, Rfc2217, SerialLine, Server},
+    file, port,
+};
+use crate::steady::{Held, alone};
 
 /// Connections.
 const CYCLES: usize = 10_000;
 
 /// Connects, says something, and goes.
-async fn use_it(serial: &SerialClient, times: usize) {
+pub(super) async fn use_it(serial: &SerialClient, times: usize) {
     for _ in 0..times {
         let mut io = serial.connect().await.expect("a stream");
         io.send("x").await.expect("sent");
@@ -22,57 +22,51 @@ async fn use_it(serial: &SerialClient, times: usize) {
     }
 }
 
-/// What a process holds: descriptors, and memory of its own in KiB.
-fn held(id: u32) -> (usize, u64) {
-    // `jmp shell` hosts the exporter itself; its child is the command.
-    let descriptors = std::fs::read_dir(format!("/proc/{id}/fd")).expect("descriptors").count();
-    let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("a status");
-    let memory = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("memory");
-    (descriptors, memory.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number"))
-}
-
+/// Every kind of port that needs no other program; the exporter is in this process, whose tasks are counted as well.
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_connections_leave_descriptors_and_memory_flat() {
-    let echo = SerialLine::new().echo();
-    let devices = port("device", &echo.path.display().to_string(), "");
-    let exporter =
-        Exporter::local(&Program::Ours(programs::jmp()), &file(&devices)).await.expect("an exporter");
-    let id = exporter.id().expect("it runs");
-    let endpoint = Endpoint::parse(&exporter.host()).expect("an address");
-    let client = Device::connect(&endpoint, &Options::default()).await.expect("a session");
-    let device: SerialClient = client.client("device").expect("a port");
-    // Whatever grows once, has grown then.
-    use_it(&device, CYCLES / 5).await;
-    let before = held(id);
-    use_it(&device, CYCLES).await;
-    soon(|| {
-        let after = held(id);
-        // 200 bytes for each connection would be two megabytes.
-        let flat = after.0 <= before.0 + 2 && after.1 <= before.1 + 2048;
-        if flat { Ok(()) } else { Err(format!("before: {before:?}, after: {after:?}")) }
-    })
-    .await;
-    drop((device, client));
-    exporter.stop().await.expect("an orderly end");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn connections_leave_no_tasks() {
-    let echo = SerialLine::new().echo();
-    let devices = port("device", &echo.path.display().to_string(), "") + &port("loop", "loop://", "");
-    let exporter = ours::start_text(&file(&devices)).await;
-    // Of this test's own run time.
-    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
-    for name in ["device", "loop"] {
-        let device: SerialClient = exporter.bench().client(name).expect("a port");
-        use_it(&device, 10).await;
-        let before = tasks();
-        use_it(&device, 500).await;
-        soon(|| {
-            let after = tasks();
-            if after <= before + 10 { Ok(()) } else { Err(format!("{name}: {before} tasks, then {after}")) }
-        })
-        .await;
+async fn ten_thousand_connections_to_each_kind_of_port_leave_nothing_behind() {
+    if !alone("serial::cycles::ten_thousand_connections_to_each_kind_of_port_leave_nothing_behind") {
+        return;
     }
+    let (echo, spied) = (SerialLine::new().echo(), SerialLine::new().echo());
+    let server = Server::start(Manner::Echo).await;
+    let devices = port("device", &echo.path.display().to_string(), "")
+        + &port("spied", &format!("spy://{}?file=/dev/null", spied.path.display()), "")
+        + &port("socket", &format!("socket://{}", server.address), "")
+        + &port("loop", "loop://", "");
+    let exporter = ours::start_text(&file(&devices)).await;
+    for name in ["device", "spied", "socket", "loop"] {
+        let device: SerialClient = exporter.bench().client(name).expect("a port");
+        use_it(&device, CYCLES / 10).await;
+        let before = Held::now();
+        use_it(&device, CYCLES).await;
+        Held::is_what_it_was(before).await;
+    }
+    exporter.stop().await;
+}
+
+/// Each of these is a negotiation of some ten messages with a server in Python, which takes most of the time.
+const NEGOTIATIONS: usize = 200;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hundreds_of_negotiations_leave_nothing_behind() {
+    if !alone("serial::cycles::hundreds_of_negotiations_leave_nothing_behind") {
+        return;
+    }
+    let Some(python) = python() else { return };
+    let mut server = Rfc2217::start(&python, &[]).await;
+    let url = format!("rfc2217://{}", server.address);
+    let exporter = ours::start_text(&file(&port("remote", &url, ", check_present: false"))).await;
+    let device: SerialClient = exporter.bench().client("remote").expect("a port");
+    let mut rounds = async |count: usize| {
+        for _ in 0..count {
+            use_it(&device, 1).await;
+            server.until("connection ended").await;
+        }
+    };
+    rounds(NEGOTIATIONS / 10).await;
+    let before = Held::now();
+    rounds(NEGOTIATIONS).await;
+    Held::is_what_it_was(before).await;
     exporter.stop().await;
 }

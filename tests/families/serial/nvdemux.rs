@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use tokio::sync::Mutex;
 
 use super::{PATIENCE, echoes, file, methods::run};
+use crate::steady::{Held, alone};
 
 /// All consoles of a process share one demultiplexer, so these tests wait for each other.
 static ONE: Mutex<()> = Mutex::const_new(());
@@ -224,4 +225,20 @@ async fn pitfall_p5_the_process_ends_when_the_exporter_is_killed() {
         }
     };
     tokio::time::timeout(PATIENCE, ended).await.expect("the process hears of it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_connections_leave_nothing_behind() {
+    if !alone("serial::nvdemux::ten_thousand_connections_leave_nothing_behind") {
+        return;
+    }
+    let Some(python) = python() else { return };
+    let demultiplexer = Demultiplexer::new(&python);
+    let exporter = ours::start_text(&file(&demultiplexer.node("main", ""))).await;
+    let serial: SerialClient = exporter.bench().client("main").expect("a console");
+    super::cycles::use_it(&serial, 1_000).await;
+    let before = Held::now();
+    super::cycles::use_it(&serial, 10_000).await;
+    Held::is_what_it_was(before).await;
+    exporter.stop().await;
 }

@@ -1,18 +1,55 @@
 //! What our driver does with each kind of port.
 
-use std::time::Duration;
+use std::{process::Stdio, time::Duration};
 
 use jumpstarter::ErrorKind;
 use jumpstarter_client::adapters::{Expect, Pattern};
 use jumpstarter_interfaces::SerialClient;
-use jumpstarter_tests::{ours, python::python};
+use jumpstarter_tests::{counterparts::counterpart, ours, python::python};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{
     PATIENCE,
-    counterparts::{Manner, Rfc2217, SerialLine, Server},
-    echoes, file, port, soon,
+    counterparts::{Cable, Manner, Rfc2217, SerialLine, Server},
+    echoes, file, j, port, soon,
 };
+
+/// Reads until this has come.
+async fn until(from: &mut (impl tokio::io::AsyncRead + Unpin), text: &str) {
+    let mut seen = Vec::new();
+    while !String::from_utf8_lossy(&seen).contains(text) {
+        let count = tokio::time::timeout(PATIENCE, from.read_buf(&mut seen)).await.expect("in time");
+        assert!(count.expect("more") > 0, "{text:?} did not come: {:?}", String::from_utf8_lossy(&seen));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_program_at_the_far_end_of_a_cable_and_j_talk_to_each_other() {
+    let Some(picocom) = counterpart("picocom", "picocom") else { return };
+    let cable = Cable::new();
+    let [near, far] = [0, 1].map(|end: usize| cable.ends[end].display().to_string());
+    let exporter = ours::start_text(&file(&port("console", &near, ""))).await;
+    let host = exporter.address.to_string();
+    // Its user sits at a terminal, too.
+    let (mut screen, pts) = pty_process::open().expect("a pseudo-terminal");
+    let program = pty_process::Command::new(picocom).args(["--nolock", "--baud", "115200", &far]);
+    let mut program = program.kill_on_drop(true).spawn(pts).expect("picocom starts");
+    until(&mut screen, "Terminal ready").await;
+    let mut pipe = j(&host, &["console", "pipe"]).stdin(Stdio::piped()).spawn().expect("j starts");
+    let (mut keys, mut output) =
+        (pipe.stdin.take().expect("its input"), pipe.stdout.take().expect("its output"));
+    keys.write_all(b"from j\r\n").await.expect("typed");
+    until(&mut screen, "from j").await;
+    screen.write_all(b"from picocom\r").await.expect("typed");
+    until(&mut output, "from picocom").await;
+    // Its own keys: Ctrl-A, then Ctrl-X leaves.
+    screen.write_all(b"\x01\x18").await.expect("typed");
+    until(&mut screen, "Thanks for using picocom").await;
+    let status = tokio::time::timeout(PATIENCE, program.wait()).await.expect("it ends").expect("a status");
+    assert!(status.success(), "{status}");
+    pipe.kill().await.expect("stopped");
+    exporter.stop().await;
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_at_the_far_end_of_a_line_is_used_at_its_prompt() {

@@ -42,9 +42,8 @@ async fn what_was_made_is_removed_at_the_end_and_nothing_else() {
         .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
         .collect();
     left.sort();
-    // The folder `made/deep` came with a file; only what was named is removed, as upstream does.
-    assert_eq!(left, ["before", "link", "made"]);
-    assert!(!root.join("made/empty").exists());
+    // The folder `made/deep` came with a file, and goes with it.
+    assert_eq!(left, ["before", "link"]);
     assert!(outside.join("before").exists());
 }
 
@@ -127,4 +126,27 @@ async fn mistakes_in_the_file_say_what_there_is() {
     let opened = jumpstarter_testing::serve_text("exporter.yaml", &text, &[DRIVERS]).await;
     let error = opened.map(drop).expect_err("an unknown key");
     assert!(error.message().contains("unknown key `rot` in `kwargs` of scheme `fs`"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn removing_everything_leaves_the_storage_itself() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path().join("root");
+    for (path, scheme) in [("/", "fs"), ("", "fs"), ("./", "fs"), ("a/../", "fs"), ("/", "memory")] {
+        let (exporter, device) =
+            exporter(&node("storage", scheme, &[("root", &root.display().to_string())])).await;
+        let storage: StorageClient = device.client("storage").expect("a storage");
+        for file in ["file", "a/b/file"] {
+            storage.write(file, &b"x"[..]).await.expect("written");
+        }
+        storage.remove_all(path.to_owned()).await.expect("removed");
+        assert!(!storage.exists("file".to_owned()).await.expect("an answer"), "{path:?} {scheme}");
+        assert!(!storage.exists("a/b/file".to_owned()).await.expect("an answer"), "{path:?} {scheme}");
+        if scheme == "fs" {
+            assert_eq!(std::fs::read_dir(&root).expect("it is still there").count(), 0, "{path:?}");
+        }
+        storage.write("again", &b"x"[..]).await.expect("it is of use");
+        storage.delete("again".to_owned()).await.expect("deleted");
+        exporter.stop().await;
+    }
 }

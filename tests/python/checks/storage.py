@@ -162,3 +162,4 @@ for name, driver in [("mux", "MockStorageMux"), ("mux_flasher", "MockStorageMuxF
 mux.flash(url)
 mux.dump(str(folder / "medium"))
 same((folder / "medium").read_bytes(), b"from the web")
+works("MockStorageMuxFlasher", "flash", "dump")

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use jumpstarter::{DriverFactory, ErrorKind, Result, Sink, Source};
 use jumpstarter_client::adapters::Expect;
 use jumpstarter_interfaces::{
-    Compression, DigitalInputClient, DigitalOutputClient, ImageInfo, MachineClient, MachineState, Phase,
+    DigitalInputClient, DigitalOutputClient, ImageInfo, MachineClient, MachineState, Packing, Phase,
     PowerClient, PowerReading, SerialClient, StorageMuxFlasherClient,
 };
 use jumpstarter_testing::{Bench, serve_text};
@@ -134,15 +134,15 @@ async fn what_was_flashed_can_be_dumped_plain_and_packed() -> Result<()> {
     let (sink, content) = Sink::to_memory();
     storage.dump(sink, None).await?;
     assert_eq!(content.await?, HELLO);
-    for compression in [Compression::Gzip, Compression::Xz, Compression::Bz2, Compression::Zstd] {
+    for packing in [Packing::Gzip, Packing::Xz, Packing::Bz2, Packing::Zstd] {
         let (sink, packed) = Sink::to_memory();
-        storage.dump(sink, Some(compression)).await?;
+        storage.dump(sink, Some(packing)).await?;
         let packed = packed.await?;
         assert_ne!(packed, HELLO);
-        storage.flash(Source::from_bytes(packed), Some(compression)).await?;
+        storage.flash(Source::from_bytes(packed), Some(packing.into())).await?;
         let (sink, content) = Sink::to_memory();
         storage.dump(sink, None).await?;
-        assert_eq!(content.await?, HELLO, "{compression:?}");
+        assert_eq!(content.await?, HELLO, "{packing:?}");
     }
     bench.stop().await;
     Ok(())

@@ -4,6 +4,7 @@
 //! offers each as a pseudo-terminal. It can run only once for a device, so all consoles of an exporter share one.
 
 mod demuxer;
+mod program;
 
 use std::path::PathBuf;
 
@@ -23,7 +24,8 @@ use demuxer::{Place, Setup};
 #[config]
 #[derive(Clone, Debug)]
 pub struct NvDemuxSerialConfig {
-    /// The demultiplexer, `nv_tcu_demuxer`.
+    /// The demultiplexer, `nv_tcu_demuxer`: its path, or its name if it is where programs are looked for (`PATH`).
+    #[schemars(extend("minLength" = 1))]
     pub demuxer_path: PathBuf,
     /// The device file of the debug port, or a pattern for it; of several that match, the first by name is taken.
     #[default = "/dev/serial/by-id/usb-NVIDIA_Tegra_On-Platform_Operator_*-if01"]
@@ -69,6 +71,7 @@ pub struct NvDemuxSerial {
 impl Driver for NvDemuxSerial {
     async fn open(config: NvDemuxSerialConfig, cx: &mut Open) -> Result<Self> {
         let pace = pace(config.cps)?;
+        program::check(&config.demuxer_path)?;
         let setup = Setup {
             program: config.demuxer_path,
             device: config.device,

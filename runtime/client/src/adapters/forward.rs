@@ -98,8 +98,7 @@ async fn serve<L: Listen>(listener: &L, device: &Device, method: &str, report: &
                     connections.spawn(async move {
                         let opening: BoxFuture<'_, Result<Io>> = Box::pin(device.open_stream(&method));
                         if let Err(error) = one::<L>(connection, opening).await {
-                            tracing::warn!(peer, %error, device = device.path(), "a forwarded connection has failed");
-                            let _ = report.try_send(Failure { peer, error });
+                            told(&device, &report, Failure { peer, error });
                         }
                     });
                 }
@@ -110,6 +109,16 @@ async fn serve<L: Listen>(listener: &L, device: &Device, method: &str, report: &
             },
             Some(_) = connections.join_next() => {}
         }
+    }
+}
+
+/// Tells a failure to whoever asks for them, or else to the log.
+pub(crate) fn told(device: &Device, report: &mpsc::Sender<Failure>, failure: Failure) {
+    if let Err(mpsc::error::TrySendError::Full(failure) | mpsc::error::TrySendError::Closed(failure)) =
+        report.try_send(failure)
+    {
+        let Failure { peer, error } = failure;
+        tracing::warn!(peer, %error, device = device.path(), "a forwarded connection has failed");
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use super::forward::{ACCEPT_PAUSE, CONNECTIONS, FAILURES, Failure};
+use super::forward::{ACCEPT_PAUSE, CONNECTIONS, FAILURES, Failure, told};
 use crate::Device;
 
 /// After how much silence a conversation is over: no sooner than address translators forget one (RFC 4787, REQ-5).
@@ -175,9 +175,7 @@ impl Server {
             self.peers.remove(&peer);
         }
         if let Err(error) = result {
-            let device = self.device.path();
-            tracing::warn!(%peer, %error, device, "a forwarded conversation has failed");
-            let _ = self.report.try_send(Failure { peer: peer.to_string(), error });
+            told(&self.device, &self.report, Failure { peer: peer.to_string(), error });
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Driver calls in upstream's wire language.
 
+use jumpstarter_core::ErrorKind;
 use jumpstarter_protocol::v1::{DriverCallRequest, ResetRequest, StreamingDriverCallRequest};
+use jumpstarter_transport::status;
 use prost_types::value::Kind;
 use tonic::Code;
 
@@ -93,6 +95,24 @@ async fn errors_of_drivers_get_the_codes_of_the_existing_release() {
     assert_eq!(outcome(host.call("add", vec![]).await).0, Code::Unknown);
     assert_eq!(outcome(host.call("add", vec![number(1.0); 3]).await).0, Code::Unknown);
     assert_eq!(outcome(host.call("add", vec![number(1.5)]).await).0, Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn a_client_that_asks_for_kinds_gets_them() {
+    let host = Host::new();
+    let mut exporter = host.exporter().await;
+    for asks in [true, false] {
+        let args = vec![text("absent"), text("not there")];
+        let call = DriverCallRequest { uuid: host.uuid(), method: "fail".to_owned(), args };
+        let mut request = tonic::Request::new(call);
+        if asks {
+            request.metadata_mut().insert("x-jumpstarter-errors", "native".parse().unwrap());
+        }
+        let status = exporter.driver_call(request).await.expect_err("it fails");
+        let kind = status::from_status(&status, status::Call::Unary).kind();
+        assert_eq!(kind, if asks { ErrorKind::Absent } else { ErrorKind::Device });
+        assert_eq!((status.message(), status.details().is_empty()), ("not there", !asks));
+    }
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::{ONLINE, page, relay};
 use crate::{
     Device,
-    adapters::forward::{ACCEPT_PAUSE, CONNECTIONS, Failure},
+    adapters::forward::{ACCEPT_PAUSE, CONNECTIONS, Failure, told},
 };
 
 /// What the page of noVNC names as the protocol of its messages.
@@ -59,9 +59,7 @@ pub(super) async fn serve(listener: &TcpListener, server: &Arc<Server>) {
                     let server = server.clone();
                     connections.spawn(async move {
                         if let Err(error) = connection(&server, stream).await {
-                            let device = server.device.path();
-                            tracing::warn!(%peer, %error, device, "a browser's connection has failed");
-                            let _ = server.report.try_send(Failure { peer: peer.to_string(), error });
+                            told(&server.device, &server.report, Failure { peer: peer.to_string(), error });
                         }
                     });
                 }
