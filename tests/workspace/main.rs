@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("jumpstarter-transport", &["jumpstarter-protocol", "jumpstarter-core"]),
     ("jumpstarter-session", &["jumpstarter-protocol", "jumpstarter-core", "jumpstarter-transport"]),
     ("jumpstarter-router", &["jumpstarter-protocol", "jumpstarter-core", "jumpstarter-transport"]),
+    ("jumpstarter-store", &["jumpstarter-core"]),
     ("jumpstarter-files", &["jumpstarter-core"]),
     (
         "jumpstarter-client",
