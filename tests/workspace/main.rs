@@ -18,6 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("jumpstarter-session", &["jumpstarter-protocol", "jumpstarter-core", "jumpstarter-transport"]),
     ("jumpstarter-router", &["jumpstarter-protocol", "jumpstarter-core", "jumpstarter-transport"]),
     ("jumpstarter-store", &["jumpstarter-core"]),
+    ("jumpstarter-identity", &[]),
     ("jumpstarter-files", &["jumpstarter-core"]),
     (
         "jumpstarter-client",
