@@ -242,7 +242,7 @@ pub fn restore(backup: &Path, path: &Path) -> Result<Option<PathBuf>, StoreError
         |path: &Path, error: &dyn fmt::Display| StoreError::File(format!("{}: {error}", path.display()));
     // Opening may repair and migrate, and a backup is not to be touched.
     let copy = beside(path, ".restoring");
-    fs::copy(backup, &copy).map_err(|error| failed(backup, &error))?;
+    copied(backup, &copy).map_err(|error| failed(backup, &error))?;
     let remembered = load(copy.clone()).map_err(|error| failed(backup, &error));
     let _ = fs::remove_file(&copy);
     let Remembered { objects, revision, reserved, .. } = remembered?;
@@ -263,6 +263,13 @@ pub fn restore(backup: &Path, path: &Path) -> Result<Option<PathBuf>, StoreError
     };
     rename(&copy, path).map_err(|error| failed(path, &error))?;
     Ok(old)
+}
+
+/// Not `fs::copy`, which makes a file that only its owner may read into one that he may not write.
+fn copied(from: &Path, to: &Path) -> io::Result<()> {
+    let mut source = fs::File::open(from)?;
+    let mut copy = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(to)?;
+    io::copy(&mut source, &mut copy).map(drop)
 }
 
 fn load(path: PathBuf) -> Result<Remembered, AnyError> {

@@ -51,6 +51,15 @@ pub(crate) struct Writer<D> {
     reserved: u64,
 }
 
+/// Tells the watchers of the end, also of one by a panic.
+struct Closing(Arc<Published>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 impl<D: Disk> Writer<D> {
     pub(crate) fn new(disk: D, clock: Clock, published: Arc<Published>, state: State) -> Self {
         let revision = state.revision();
@@ -59,6 +68,7 @@ impl<D: Disk> Writer<D> {
     }
 
     pub(crate) fn run(mut self, mut tasks: mpsc::Receiver<Task>) {
+        let closing = Closing(Arc::clone(&self.published));
         let mut batch = Vec::new();
         let mut closer = None;
         while closer.is_none()
@@ -84,7 +94,7 @@ impl<D: Disk> Writer<D> {
         }
         // Whoever opens the file when he hears of the end finds it free.
         drop(self.disk);
-        self.published.close();
+        drop(closing);
         if let Some(closer) = closer {
             let _ = closer.send(());
         }

@@ -1,9 +1,9 @@
-//! Those who wait for the same disk share a transaction.
+//! Those who wait for the same disk share a transaction, and its end.
 
 use std::sync::{Arc, mpsc};
 
 use jumpstarter_store::{
-    Disk, Engine, Store,
+    Disk, Engine, Revision, Scope, Store, StoreError, Watch,
     disk::{Commit, Remembered},
 };
 
@@ -16,7 +16,7 @@ struct Slow {
 }
 
 impl Disk for Slow {
-    fn load(&mut self) -> Result<Remembered, jumpstarter_store::StoreError> {
+    fn load(&mut self) -> Result<Remembered, StoreError> {
         Ok(Remembered::default())
     }
 
@@ -54,4 +54,27 @@ async fn those_who_wait_for_the_same_disk_share_a_transaction() {
         other.await.unwrap().unwrap();
     }
     assert_eq!(store.revision().number(), Some(201));
+}
+
+/// A mistake of ours.
+struct Broken;
+
+impl Disk for Broken {
+    fn load(&mut self) -> Result<Remembered, StoreError> {
+        Ok(Remembered::default())
+    }
+
+    fn commit(&mut self, _: &Commit) -> Result<(), String> {
+        panic!("a mistake")
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_writer_that_is_gone() {
+    let store = Engine::open(Broken).unwrap();
+    let mut watch = store.watch(&Scope::all("Lease"), &Revision::ZERO).await.unwrap();
+    assert_eq!(store.create(new("x", 1)).await.unwrap_err(), StoreError::Closed);
+    assert_eq!(watch.next().await.unwrap_err(), StoreError::Closed);
+    assert_eq!(store.create(new("x", 1)).await.unwrap_err(), StoreError::Closed);
+    store.close().await;
 }

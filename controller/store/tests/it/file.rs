@@ -1,13 +1,14 @@
 //! Files of others, busy files, backups and what is made of them.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, sync::Arc};
+use std::{env, fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command, sync::Arc};
 
 use jumpstarter_store::{Durability, Engine, File, Store, StoreError, restore};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use serde_json::json;
 
 use crate::{all, key, new};
 
-fn open(path: &std::path::Path) -> Result<Engine, StoreError> {
+fn open(path: &Path) -> Result<Engine, StoreError> {
     File::open(path).and_then(Engine::open)
 }
 
@@ -152,4 +153,61 @@ async fn a_heartbeat_writes_nothing_until_something_else_does() {
     let orderly = open(&path).unwrap();
     assert_eq!(orderly.get(&key("x")).await.unwrap().unwrap().status, json!({ "beat": 500 }));
     assert_eq!(orderly.revision().number(), Some(revision));
+}
+
+/// Set for the process whose files may not grow: where its file is.
+const NO_ROOM: &str = "JUMPSTARTER_STORE_NO_ROOM_FILE";
+
+/// What runs in the process of its own; does nothing in an ordinary run.
+#[tokio::test]
+async fn the_process_that_has_no_room() {
+    let Ok(path) = env::var(NO_ROOM) else { return };
+    let path = Path::new(&path);
+    let store = open(path).unwrap();
+    let room = |current| setrlimit(Resource::Fsize, Rlimit { current, maximum: None }).unwrap();
+    room(Some(fs::metadata(path).unwrap().len() + 100_000));
+    let many = |count: u32| {
+        let mut new = new(&format!("n{count:04}"), count);
+        new.status = json!("x".repeat(20_000));
+        new
+    };
+    let mut count = 0;
+    let error = loop {
+        match store.create(many(count)).await {
+            Ok(_) => count += 1,
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert_eq!(
+        error,
+        format!("the store cannot be written: {}: I/O error: File too large (os error 27)", path.display())
+    );
+    for _ in 0..3 {
+        assert!(matches!(store.create(many(count)).await, Err(StoreError::Unavailable(_))));
+    }
+    assert_eq!(all(&store).await.len(), usize::try_from(count).unwrap());
+    assert!(matches!(open(path), Err(StoreError::InUse { .. })), "it is still ours");
+    room(None);
+    store.create(many(count)).await.expect("there is room again");
+    store.close().await;
+    let again = open(path).unwrap();
+    assert_eq!(again.revision().number(), Some(u64::from(count) + 1));
+    assert_eq!(all(&again).await.len(), usize::try_from(count).unwrap() + 1);
+    println!("recovered after {count}");
+}
+
+#[test]
+fn a_file_that_cannot_grow_refuses_changes_until_it_can() {
+    let folder = tempfile::tempdir().unwrap();
+    // Without the signal that ends a process whose file is too large.
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"])
+        .arg(env::current_exe().unwrap())
+        .args(["--exact", "file::the_process_that_has_no_room", "--nocapture"])
+        .env(NO_ROOM, folder.path().join("lab.db"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("recovered after"), "{text}{errors}");
 }

@@ -3,7 +3,7 @@
 //! | Module | What it shows |
 //! |---|---|
 //! | `model` | any sequence of wishes does to each store what it does to a map |
-//! | `batch` | those who wait for the same disk share a transaction |
+//! | `batch` | those who wait for the same disk share a transaction, and its end |
 //! | `crash` | a disk that stops at any write: what was answered is there, and nothing by half |
 //! | `watch` | watchers see every change once, in order; those who are too late are told |
 //! | `kill` | a process that is killed, again and again |
