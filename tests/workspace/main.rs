@@ -17,6 +17,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("jumpstarter-transport", &["jumpstarter-protocol", "jumpstarter-core"]),
     ("jumpstarter-session", &["jumpstarter-protocol", "jumpstarter-core", "jumpstarter-transport"]),
     ("jumpstarter-router", &["jumpstarter-protocol", "jumpstarter-core", "jumpstarter-transport"]),
+    ("jumpstarter-store", &["jumpstarter-core"]),
+    ("jumpstarter-identity", &[]),
     ("jumpstarter-files", &["jumpstarter-core"]),
     (
         "jumpstarter-client",
