@@ -48,6 +48,22 @@ impl Selector {
         Self::default()
     }
 
+    /// From parts that were not written as text: `equal` are those of the form `k=v`.
+    pub fn from_parts(equal: BTreeMap<String, String>, others: Vec<(String, Requirement)>) -> Result<Self> {
+        let values = others.iter().flat_map(|(_, requirement)| match requirement {
+            Requirement::In(values) | Requirement::NotIn(values) => values.iter().collect::<Vec<_>>(),
+            Requirement::Exists | Requirement::Absent => Vec::new(),
+        });
+        if let Some(value) = equal.values().chain(values).find(|value| !is_label_value(value)) {
+            return Err(wrong(format_args!("`{value}` is not the value of a label")));
+        }
+        let keys = equal.keys().chain(others.iter().map(|(key, _)| key));
+        if let Some(key) = keys.into_iter().find(|key| !is_label_key(key)) {
+            return Err(wrong(format_args!("`{key}` is not the key of a label")));
+        }
+        Ok(Self { equal, other: others })
+    }
+
     /// Whether it selects everything.
     pub fn is_empty(&self) -> bool {
         self.equal.is_empty() && self.other.is_empty()
