@@ -122,11 +122,9 @@ fn walk(path: &str, schema: &Value, required: bool, lines: &mut BTreeSet<String>
     ];
     let words: Map<_, _> = schema.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
     for (key, value) in words.iter().filter(|(key, _)| !structure.contains(&key.as_str())) {
-        let value = if key == "minimum" {
-            Value::from(value.as_f64().map_or(-1, |number| if number == 0.0 { 0 } else { 1 }))
-        } else {
-            value.clone()
-        };
+        // A bound is a number with a fraction in the type that definitions are made of.
+        let value = value.to_string();
+        let value = value.strip_suffix(".0").unwrap_or(&value);
         write!(line, " {key}={value}").expect("text takes everything");
     }
     lines.insert(words_in_order(&line));

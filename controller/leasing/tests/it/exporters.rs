@@ -1,7 +1,7 @@
 //! Exporters that come, go, stay away, and belong to others.
 
 use jiff::SignedDuration;
-use jumpstarter_api::ConditionStatus;
+use jumpstarter_api::{ConditionStatus, ExporterState};
 use jumpstarter_leasing::{Kind, Note, Settings};
 use serde_json::{Value, json};
 
@@ -61,7 +61,7 @@ fn an_exporter_that_is_not_heard_of_is_offline_and_one_that_stays_away_loses_its
     let exporter = lab.store.exporter("rig");
     let status = exporter.status.clone().expect("a status");
     assert!(!exporter.is_online());
-    assert_eq!(status.exporter_status.map(|state| state.name()), Some("Offline"));
+    assert_eq!(status.exporter_status.map(ExporterState::name), Some("Offline"));
     assert_eq!(status.status_message.as_deref(), Some("Connection lost: last seen 2026-11-20T12:05:00Z"));
     assert_eq!(status.last_seen.map(|time| time.0), Some(start() + SignedDuration::from_mins(5)));
     assert!(lab.controller.notes.contains(&Note::Online { exporter: "rig".into(), online: false }));
@@ -216,5 +216,5 @@ fn an_exporter_that_was_never_seen_says_so_and_keeps_its_silence_about_its_state
     );
     lab.report("rig", "Offline");
     assert!(!lab.store.exporter("rig").is_online());
-    assert_eq!(lab.store.exporter("rig").state().map(|state| state.name()), Some("Offline"));
+    assert_eq!(lab.store.exporter("rig").state().map(ExporterState::name), Some("Offline"));
 }
