@@ -348,6 +348,25 @@ mod tests {
     }
 
     #[test]
+    fn parts_are_held_against_the_same_rules_as_text() {
+        let one = |text: &str| BTreeSet::from([text.to_owned()]);
+        let from = |equal: &[(&str, &str)], others: &[(&str, Requirement)]| {
+            let others = others.iter().map(|(key, part)| ((*key).to_owned(), part.clone())).collect();
+            Selector::from_parts(labels(equal), others)
+        };
+        let made = from(&[("b", "1")], &[("a", Requirement::NotIn(one("x"))), ("c", Requirement::Exists)]);
+        assert_eq!(made.expect("a selector"), selector("b=1,a!=x,c"));
+        for (bad, says) in [
+            (from(&[("b ", "1")], &[]), "`b ` is not the key of a label"),
+            (from(&[("b", "1,c")], &[]), "`1,c` is not the value of a label"),
+            (from(&[], &[("a", Requirement::In(one("x),b")))]), "`x),b` is not the value of a label"),
+            (from(&[], &[("", Requirement::Absent)]), "`` is not the key of a label"),
+        ] {
+            assert_eq!(bad.expect_err(says).message(), format!("invalid selector: {says}"));
+        }
+    }
+
+    #[test]
     fn the_text_is_the_one_that_clients_compare() {
         for (text, wanted) in [
             ("", "<none>"),
