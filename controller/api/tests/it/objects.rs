@@ -252,3 +252,26 @@ fn pitfall_x4_only_what_changed_is_written() {
     assert_eq!(stored["metadata"]["annotations"]["note"], "x");
     assert_eq!(patch::between(&new, &new), Value::Null);
 }
+
+/// What the page about leasing shows can be applied.
+#[test]
+fn the_policy_on_the_page_about_leasing_is_a_good_one() {
+    let page = include_str!("../../../../docs/leasing.md");
+    let block = page.split("```yaml").nth(1).and_then(|rest| rest.split_once('\n')).expect("a block").1;
+    let block = block.split("```").next().expect("its end");
+    let object: Value = serde_yaml::from_str(block).expect("YAML");
+    let policy: ExporterAccessPolicy = validation::read(object.clone()).expect("a policy");
+    assert_eq!(check_new(&policy), Ok(()));
+    assert_eq!(
+        policy.spec.policies[1].maximum_duration.map(|duration| duration.to_string()).as_deref(),
+        Some("2h0m0s")
+    );
+    // No key was dropped, so none is misspelt.
+    let rules = object["spec"]["policies"].as_array().expect("rules");
+    for (rule, read) in rules.iter().zip(&policy.spec.policies) {
+        let read = serde_json::to_value(read).expect("JSON");
+        for key in rule.as_object().expect("a map").keys() {
+            assert!(read.get(key).is_some(), "{key} is not known");
+        }
+    }
+}
