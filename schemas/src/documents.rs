@@ -36,6 +36,11 @@ pub(crate) fn all() -> Result<Vec<Document>, Box<dyn Error>> {
         let path = PathBuf::from(format!("schemas/{kind}-config.json"));
         documents.push(Document { path, content: schemas::text(&schema) });
     }
+    for definition in jumpstarter_api::crd::all() {
+        let path = PathBuf::from("schemas/crds").join(format!("{}.yaml", definition.spec.names.plural));
+        let yaml = serde_yaml::to_string(&definition)?;
+        documents.push(Document { path, content: format!("# {}\n{}\n", schemas::COMMENT, yaml.trim_end()) });
+    }
     documents.extend(reference::pages(drivers, &interfaces(drivers)));
     let mut described = Vec::new();
     for interface in interfaces(drivers) {

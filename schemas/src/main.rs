@@ -13,6 +13,7 @@
 //! | `schemas/drivers/<type>.json` | the configuration types of the drivers |
 //! | `schemas/exporter-config.json` | all of them, and the exporter file's own types |
 //! | `schemas/client-config.json`, `schemas/user-config.json` | the types of these files |
+//! | `schemas/crds/<resources>.yaml` | the resource types of the controller |
 //! | `schemas/interfaces/<name>.v<n>.json` | the interfaces: what generators of clients read |
 //! | `schemas/clients/python/` | those documents, for interfaces that upstream has no client for |
 //! | `docs/reference/**.md` | all of the above and the command line, for people |
@@ -143,8 +144,14 @@ fn differences(root: &Path, documents: &[Document]) -> io::Result<Vec<String>> {
 /// Written documents that nothing stands behind any more.
 fn stale(root: &Path, documents: &[Document]) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    let folders =
-        ["proto/interfaces", "schemas/drivers", "schemas/interfaces", "schemas/clients", reference::FOLDER];
+    let folders = [
+        "proto/interfaces",
+        "schemas/crds",
+        "schemas/drivers",
+        "schemas/interfaces",
+        "schemas/clients",
+        reference::FOLDER,
+    ];
     for folder in folders {
         collect(root, Path::new(folder), &mut found)?;
     }

@@ -122,6 +122,19 @@ fn every_driver_interface_and_file_has_its_page_and_the_index_leads_there() {
     assert!(client.contains("| `dial_timeout` | number, 5 s or more | `60.0` |"), "{client}");
 }
 
+/// What is applied to a cluster is what the types print, whatever YAML does to it on the way.
+#[test]
+fn the_written_definitions_read_as_the_types_print_them() {
+    let documents = documents::all().unwrap();
+    for definition in jumpstarter_api::crd::all() {
+        let path = format!("schemas/crds/{}.yaml", definition.spec.names.plural);
+        let found = documents.iter().find(|document| document.path == Path::new(&path)).expect("a document");
+        let read: serde_json::Value = serde_yaml::from_str(&found.content).expect("YAML");
+        assert_eq!(read, serde_json::to_value(&definition).expect("JSON"), "{path}");
+        assert_eq!(read["apiVersion"], "apiextensions.k8s.io/v1");
+    }
+}
+
 #[test]
 fn missing_changed_and_stale_documents_are_found_and_put_right() {
     let root = tempfile::tempdir().expect("a folder");

@@ -19,6 +19,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("jumpstarter-router", &["jumpstarter-protocol", "jumpstarter-core", "jumpstarter-transport"]),
     ("jumpstarter-store", &["jumpstarter-core"]),
     ("jumpstarter-identity", &[]),
+    ("jumpstarter-api", &["jumpstarter-protocol", "jumpstarter-core"]),
+    ("jumpstarter-leasing", &["jumpstarter-api", "jumpstarter-core"]),
     ("jumpstarter-files", &["jumpstarter-core"]),
     (
         "jumpstarter-client",
@@ -203,6 +205,46 @@ fn sources(folder: &Path, workspace: &Workspace) -> Vec<String> {
         }
     }
     found
+}
+
+/// Who gets an exporter is decided by functions of objects and time. What it needs to talk to others is not theirs, and no
+/// resource type brings a client of Kubernetes along; drivers and the host know neither.
+#[test]
+fn leasing_is_pure_and_resources_stay_out_of_drivers() {
+    let workspace = Workspace::read();
+    for (name, banned) in [
+        ("jumpstarter-leasing", ["tokio", "tonic", "kube", "redb", "futures"].as_slice()),
+        ("jumpstarter-api", &["tokio", "tonic", "kube-client", "kube-runtime"]),
+    ] {
+        let package = &workspace.packages[name];
+        let used = package.dependencies.iter().filter(|used| used.kind == DependencyKind::Normal);
+        for dependency in used {
+            assert!(!banned.contains(&dependency.name.as_str()), "{name} uses {}", dependency.name);
+            let features = &dependency.features;
+            let client = ["client", "runtime"];
+            assert!(
+                dependency.name != "kube"
+                    || !features.iter().any(|feature| client.contains(&feature.as_str())),
+                "{name} brings a client of Kubernetes"
+            );
+        }
+        let folder = package.manifest_path.parent().expect("a folder").join("src");
+        for clock in ["Timestamp::now", "SystemTime::now", "Instant::now", "Zoned::now"] {
+            let uses = sources(folder.as_std_path(), &workspace).iter().any(|text| text.contains(clock));
+            assert!(!uses, "{name} asks a clock: time is an argument");
+        }
+    }
+    for (name, package) in &workspace.packages {
+        let may = ["controller", "schemas", "tests", "cli"];
+        let folder = package.manifest_path.strip_prefix(&workspace.root).expect("below the root");
+        if may.iter().any(|may| folder.starts_with(may)) {
+            continue;
+        }
+        for dependency in &package.dependencies {
+            let heavy = ["kube", "k8s-openapi"].contains(&dependency.name.as_str());
+            assert!(!heavy, "{name} uses {}: only the controller does", dependency.name);
+        }
+    }
 }
 
 /// `#[driver]` and `DRIVERS` must agree: a driver that is missing from its crate's list could not be used.

@@ -48,6 +48,22 @@ impl Selector {
         Self::default()
     }
 
+    /// From parts that were not written as text: `equal` are those of the form `k=v`.
+    pub fn from_parts(equal: BTreeMap<String, String>, others: Vec<(String, Requirement)>) -> Result<Self> {
+        let values = others.iter().flat_map(|(_, requirement)| match requirement {
+            Requirement::In(values) | Requirement::NotIn(values) => values.iter().collect::<Vec<_>>(),
+            Requirement::Exists | Requirement::Absent => Vec::new(),
+        });
+        if let Some(value) = equal.values().chain(values).find(|value| !is_label_value(value)) {
+            return Err(wrong(format_args!("`{value}` is not the value of a label")));
+        }
+        let keys = equal.keys().chain(others.iter().map(|(key, _)| key));
+        if let Some(key) = keys.into_iter().find(|key| !is_label_key(key)) {
+            return Err(wrong(format_args!("`{key}` is not the key of a label")));
+        }
+        Ok(Self { equal, other: others })
+    }
+
     /// Whether it selects everything.
     pub fn is_empty(&self) -> bool {
         self.equal.is_empty() && self.other.is_empty()
@@ -329,6 +345,25 @@ mod tests {
         }
         assert!(format!("k={}", "v".repeat(64)).parse::<Selector>().is_err());
         assert!(format!("k={}", "v".repeat(63)).parse::<Selector>().is_ok());
+    }
+
+    #[test]
+    fn parts_are_held_against_the_same_rules_as_text() {
+        let one = |text: &str| BTreeSet::from([text.to_owned()]);
+        let from = |equal: &[(&str, &str)], others: &[(&str, Requirement)]| {
+            let others = others.iter().map(|(key, part)| ((*key).to_owned(), part.clone())).collect();
+            Selector::from_parts(labels(equal), others)
+        };
+        let made = from(&[("b", "1")], &[("a", Requirement::NotIn(one("x"))), ("c", Requirement::Exists)]);
+        assert_eq!(made.expect("a selector"), selector("b=1,a!=x,c"));
+        for (bad, says) in [
+            (from(&[("b ", "1")], &[]), "`b ` is not the key of a label"),
+            (from(&[("b", "1,c")], &[]), "`1,c` is not the value of a label"),
+            (from(&[], &[("a", Requirement::In(one("x),b")))]), "`x),b` is not the value of a label"),
+            (from(&[], &[("", Requirement::Absent)]), "`` is not the key of a label"),
+        ] {
+            assert_eq!(bad.expect_err(says).message(), format!("invalid selector: {says}"));
+        }
     }
 
     #[test]

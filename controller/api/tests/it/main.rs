@@ -1,0 +1,4 @@
+//! Tests of the resources from outside.
+
+mod objects;
+mod parity;

@@ -1,0 +1,9 @@
+//! Leasing with a store around it: scenarios with every word of their conditions, random schedules, and what it costs.
+
+mod exporters;
+mod golden;
+mod random;
+mod requests;
+mod scale;
+mod store;
+mod world;
