@@ -7,6 +7,7 @@ use prost::Message;
 
 /// Files to generate code for, relative to this package.
 const FILES: &[&str] = &[
+    "jumpstarter/admin/v1/admin.proto",
     "jumpstarter/annotations/annotations.proto",
     "jumpstarter/client/v1/client.proto",
     "jumpstarter/v1/common.proto",

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`v1`] | package `jumpstarter.v1`: controller, exporter and router services with their messages |
 //! | [`client`] | package `jumpstarter.client.v1`: what clients ask of the controller |
+//! | [`admin`] | package `jumpstarter.admin.v1`: what an administrator asks of a lab without Kubernetes |
 //! | [`value`] | `google.protobuf.Value` to and from JSON |
 //! | [`annotations`] | names of the options that driver interfaces carry |
 //!
@@ -31,6 +32,16 @@ pub mod client {
     #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
     pub mod v1 {
         tonic::include_proto!("jumpstarter.client.v1");
+    }
+}
+
+/// What an administrator asks of a lab without Kubernetes.
+pub mod admin {
+    /// Messages and services of package `jumpstarter.admin.v1`.
+    // As above.
+    #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+    pub mod v1 {
+        tonic::include_proto!("jumpstarter.admin.v1");
     }
 }
 

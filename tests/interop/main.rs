@@ -5,6 +5,7 @@
 //! | `checks` | what the Python client has to be able to do | |
 //! | `devices` | what ours has to be able to do | |
 //! | `ours` | both | ours, inside of the test |
+//! | `lab` | Python | Python, with our lab between them |
 //! | `generated` | Python, with the generated package and without it | ours |
 //! | `programs` | Python | our `jmp` |
 //! | `upstream` | both | Python: proves the checks of its client |
@@ -16,6 +17,7 @@ mod checks;
 mod descriptors;
 mod devices;
 mod generated;
+mod lab;
 mod ours;
 mod programs;
 mod protocol;

@@ -21,6 +21,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("jumpstarter-identity", &[]),
     ("jumpstarter-api", &["jumpstarter-protocol", "jumpstarter-core"]),
     ("jumpstarter-leasing", &["jumpstarter-api", "jumpstarter-core"]),
+    ("jumpstarter-service", CONTROLLER),
+    (
+        "jumpstarter-lab",
+        &[
+            "jumpstarter-protocol",
+            "jumpstarter-core",
+            "jumpstarter-transport",
+            "jumpstarter-router",
+            "jumpstarter-store",
+            "jumpstarter-api",
+            "jumpstarter-leasing",
+            "jumpstarter-identity",
+            "jumpstarter-service",
+        ],
+    ),
     ("jumpstarter-files", &["jumpstarter-core"]),
     (
         "jumpstarter-client",
@@ -33,6 +48,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("jumpstarter-interfaces", &["jumpstarter"]),
     ("jumpstarter-compatibility", &["jumpstarter-protocol", "jumpstarter-codegen", "jumpstarter-core"]),
+];
+
+/// What the service of the controller is made of.
+const CONTROLLER: &[&str] = &[
+    "jumpstarter-protocol",
+    "jumpstarter-core",
+    "jumpstarter-transport",
+    "jumpstarter-router",
+    "jumpstarter-store",
+    "jumpstarter-api",
+    "jumpstarter-leasing",
+    "jumpstarter-identity",
 ];
 
 /// What every crate below `drivers/` may use of ours.

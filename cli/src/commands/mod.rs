@@ -1,10 +1,14 @@
 //! The commands of `jmp`: one file per verb, one table that lists them.
 
+#[cfg(feature = "lab")]
+pub(crate) mod admin;
 pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod driver;
 pub(crate) mod run;
 pub(crate) mod schema;
+#[cfg(feature = "lab")]
+pub(crate) mod serve;
 pub(crate) mod shell;
 pub(crate) mod version;
 
@@ -38,6 +42,8 @@ pub(crate) struct Invocation<'a> {
     pub(crate) matches: &'a ArgMatches,
     /// How it was typed.
     pub(crate) place: &'a Place,
+    /// The options of the groups above it, outermost first.
+    pub(crate) groups: &'a [ArgMatches],
     /// Which log lines are wanted.
     pub(crate) log: logging::Wanted,
 }
@@ -46,6 +52,15 @@ impl Invocation<'_> {
     /// The value of an option. The empty text is a value.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.matches.get_one::<String>(name).map(String::as_str)
+    }
+
+    /// The value of an option of a group.
+    #[cfg(feature = "lab")]
+    pub(crate) fn group(&self, name: &str) -> Option<&str> {
+        let all = self.groups.iter().rev();
+        all.filter_map(|matches| matches.try_get_one::<String>(name).ok().flatten())
+            .map(String::as_str)
+            .next()
     }
 
     /// Whether a flag was given.
@@ -63,6 +78,8 @@ pub(crate) static JMP: Verb = Verb {
         command.args(logging::options()).arg(words::flag("version", "Show the version and exit.").short('V'))
     },
     does: Does::Group(&[
+        #[cfg(feature = "lab")]
+        ADMIN,
         Verb {
             name: "completion",
             aliases: &[],
@@ -121,6 +138,14 @@ pub(crate) static JMP: Verb = Verb {
             arguments: run::arguments,
             does: Does::Run(run::run),
         },
+        #[cfg(feature = "lab")]
+        Verb {
+            name: "serve",
+            aliases: &[],
+            about: serve::ABOUT,
+            arguments: serve::arguments,
+            does: Does::Run(serve::run),
+        },
         Verb {
             name: "shell",
             aliases: &["sh", "s"],
@@ -139,6 +164,83 @@ const VERSION: Verb = Verb {
     arguments: version::arguments,
     does: Does::Run(version::run),
 };
+
+/// What the owner of a lab does.
+#[cfg(feature = "lab")]
+const ADMIN: Verb = Verb {
+    name: "admin",
+    aliases: &[],
+    about: "Clients, exporters and leases of a lab, for its owner",
+    arguments: admin::lab,
+    does: Does::Group(&[
+        Verb {
+            name: "backup",
+            aliases: &[],
+            about: "Write a copy of everything that the lab remembers",
+            arguments: admin::backup_arguments,
+            does: Does::Run(admin::backup),
+        },
+        Verb {
+            name: "create",
+            aliases: &["c"],
+            about: "Make clients and exporters",
+            arguments: |command| command,
+            does: Does::Group(&[
+                verb("client", "Make a client", admin::create_client, admin::create_a_client),
+                verb("exporter", "Make an exporter", admin::create_exporter, admin::create_an_exporter),
+            ]),
+        },
+        Verb {
+            name: "delete",
+            aliases: &["del", "d"],
+            about: "Remove clients and exporters",
+            arguments: |command| command,
+            does: Does::Group(&[
+                verb("client", "Remove a client; its leases end", admin::delete, admin::delete_client),
+                verb("exporter", "Remove an exporter with its leases", admin::delete, admin::delete_exporter),
+                verb("policy", "Remove an access policy", admin::delete, admin::delete_policy),
+            ]),
+        },
+        Verb {
+            name: "get",
+            aliases: &["g"],
+            about: "Look at what is there",
+            arguments: |command| command,
+            does: Does::Group(&[
+                verb("client", "Show clients", admin::get, admin::get_clients),
+                verb("exporter", "Show exporters", admin::get, admin::get_exporters),
+                verb("lease", "Show leases", admin::get, admin::get_leases),
+                verb("policy", "Show access policies", admin::get, admin::get_policies),
+            ]),
+        },
+        Verb {
+            name: "rotate",
+            aliases: &[],
+            about: "New tokens in place of all old ones",
+            arguments: |command| command,
+            does: Does::Group(&[
+                verb("client", "A new token for a client", admin::rotate_client, admin::rotate_a_client),
+                verb(
+                    "exporter",
+                    "A new token for an exporter",
+                    admin::rotate_exporter,
+                    admin::rotate_an_exporter,
+                ),
+            ]),
+        },
+    ]),
+};
+
+/// A command without other names.
+#[cfg(feature = "lab")]
+const fn verb(
+    name: &'static str,
+    about: &'static str,
+    arguments: fn(Command) -> Command,
+    run: fn(&Invocation<'_>) -> Outcome,
+) -> Verb {
+    Verb { name, aliases: &[], about, arguments, does: Does::Run(run) }
+}
 
 impl Word for Verb {
     fn name(&self) -> &str {
@@ -173,7 +275,13 @@ impl Word for Verb {
 pub(crate) fn execute(program: &Program, found: &Found<'_, Verb>) -> Outcome {
     let log = logging::Wanted::from_options(found.common("log-level"), found.common("log-format"));
     match found.word.does {
-        Does::Run(run) => run(&Invocation { program, matches: &found.matches, place: &found.place, log }),
+        Does::Run(run) => run(&Invocation {
+            program,
+            matches: &found.matches,
+            place: &found.place,
+            groups: &found.groups,
+            log,
+        }),
         // The only way to end at a group is its version flag.
         Does::Group(_) => version::print_line(),
     }

@@ -1,0 +1,145 @@
+//! `jmp serve`: a lab in one process.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Arg, ArgAction, Command, ValueHint};
+use jumpstarter_lab::{Data, Protection, Serving, Settings};
+
+use crate::{
+    commands::Invocation,
+    files,
+    report::{FAILURE, Outcome, Signalled, Stop},
+    runtime,
+    signals::Signals,
+    words::{flag, option},
+};
+
+pub(crate) const ABOUT: &str = "Run a lab: controller, router and store in one process, without Kubernetes";
+
+/// Where a lab listens, as upstream's controller does: on this port, of all addresses.
+const LISTEN: &str = "0.0.0.0:8082";
+
+/// How long calls may go on after a signal.
+const GRACE: Duration = Duration::from_secs(5);
+
+pub(crate) fn arguments(command: Command) -> Command {
+    let path = |arg: Arg| arg.value_hint(ValueHint::FilePath);
+    command
+        .arg(path(option("data", "DIR", "Folder that holds everything the lab remembers")))
+        .arg(option("listen", "ADDRESS:PORT", "Where to listen").default_value(LISTEN))
+        .arg(option(
+            "endpoint",
+            "HOST:PORT",
+            "Where clients and exporters find the lab; by default this machine's name",
+        ))
+        .arg(
+            option("name", "HOST", "A further name or address in the lab's certificate; can be repeated")
+                .action(ArgAction::Append),
+        )
+        .arg(path(option(
+            "tls-cert",
+            "FILE",
+            "Certificate chain (PEM) to use instead of one that the lab makes",
+        )))
+        .arg(path(option("tls-key", "FILE", "Its private key (PEM)")))
+        .arg(flag("insecure", "Speak clear text, for something in front of the lab that does TLS"))
+}
+
+/// The lab of this user.
+pub(crate) fn own() -> Result<PathBuf, Stop> {
+    let set = |name| files::environment(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(lab) = set("JMP_LAB") {
+        return Ok(lab);
+    }
+    let data = set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share")));
+    let data = data.ok_or_else(|| Stop::failed("there is no home folder: name the lab's folder"))?;
+    Ok(data.join("jumpstarter/lab"))
+}
+
+pub(crate) fn run(invocation: &Invocation<'_>) -> Outcome {
+    let place = invocation.place;
+    let listen = invocation.text("listen").unwrap_or(LISTEN);
+    let listen: SocketAddr = listen.parse().map_err(|_| {
+        place.wrong(format!("'--listen': {listen:?} is not ADDRESS:PORT, such as 0.0.0.0:8082 or [::]:8082."))
+    })?;
+    if let Some(endpoint) = invocation.text("endpoint")
+        && endpoint
+            .rsplit_once(':')
+            .is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err())
+    {
+        return Err(place.wrong(format!("'--endpoint': {endpoint:?} is not HOST:PORT.")));
+    }
+    let names: Vec<String> =
+        invocation.matches.get_many::<String>("name").unwrap_or_default().cloned().collect();
+    let protection =
+        match (invocation.flag("insecure"), invocation.text("tls-cert"), invocation.text("tls-key")) {
+            (true, None, None) if names.is_empty() => Protection::None,
+            (true, ..) => {
+                return Err(place.wrong("'--insecure' excludes '--tls-cert', '--tls-key' and '--name'."));
+            }
+            (false, Some(chain), Some(key)) if names.is_empty() => {
+                let read = |path: &str| {
+                    std::fs::read(path).map_err(|error| {
+                        Stop::failed(format!("cannot read {path}: {}", files::reason(&error)))
+                    })
+                };
+                Protection::Given { chain: read(chain)?, key: read(key)? }
+            }
+            (false, Some(_), Some(_)) => {
+                return Err(place.wrong(
+                    "'--name' is for the certificate that the lab makes: a given one has its names.",
+                ));
+            }
+            (false, None, None) => Protection::Own { names },
+            (false, ..) => return Err(place.wrong("'--tls-cert' and '--tls-key' belong together.")),
+        };
+    let folder = match invocation.text("data") {
+        Some(folder) => PathBuf::from(folder),
+        None => own()?,
+    };
+    runtime::choose_tls();
+    invocation.log.start_service();
+    let endpoint = invocation.text("endpoint").map(str::to_owned);
+    let settings = Settings { listen, endpoint, protection, leases: jumpstarter_lab::Leases::default() };
+    let runtime = runtime::threads()?;
+    let outcome = runtime.block_on(serve(folder, settings));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
+async fn serve(folder: PathBuf, settings: Settings) -> Outcome {
+    let mut signals = Signals::listen()?;
+    let new = !folder.join("lab.db").exists();
+    let data = Data::open(&folder).map_err(Stop::failed)?;
+    let mut serving = Serving::start(data, &settings).await.map_err(Stop::failed)?;
+    tracing::info!(address = %serving.address, endpoint = serving.endpoint, data = %folder.display(), "the lab is ready");
+    if new {
+        welcome(&folder);
+    }
+    let signal = tokio::select! {
+        signal = signals.next() => Some(signal),
+        () = serving.failed() => None,
+    };
+    tokio::select! {
+        () = serving.stop(GRACE) => {}
+        // Whoever asks twice means now.
+        _ = signals.next() => {}
+    }
+    match signal {
+        Some(Signalled::Terminate) => Ok(0),
+        Some(other) => Err(Stop::Signal(other)),
+        None => Ok(FAILURE),
+    }
+}
+
+/// What to do with a lab that nobody has used yet.
+fn welcome(folder: &std::path::Path) {
+    let lab = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let lab = lab.display();
+    eprintln!(
+        "\nThis lab is new. Make an exporter and a client, on this machine:\n\n  \
+         jmp admin --lab {lab} create exporter rig --label board=demo --out rig.yaml\n  \
+         jmp admin --lab {lab} create client me --allow '*' --out me.yaml\n\n\
+         List the devices of the exporter in rig.yaml, below `export:`, and run it where they are.\n"
+    );
+}

@@ -1,0 +1,108 @@
+//! The folder of a lab: its store, its keys and its certificates.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use jumpstarter_identity::SigningKey;
+use jumpstarter_store::{Engine, File, StoreError};
+
+/// How many random bytes the key of the router is made of.
+const ROUTER_KEY: usize = 32;
+
+/// The folder of a lab. Only one process at a time has it.
+#[derive(Debug)]
+pub struct Data {
+    path: PathBuf,
+    /// Everything that is remembered.
+    pub store: Engine,
+}
+
+fn failed(path: &Path, error: &impl std::fmt::Display) -> String {
+    format!("{}: {error}", path.display())
+}
+
+impl Data {
+    /// Opens a folder, or makes it, readable by its owner only.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words; among them, which process has it already.
+    pub fn open(path: &Path) -> Result<Self, String> {
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.map_err(|error| failed(path, &error))?;
+        let mode = fs::metadata(path).map_err(|error| failed(path, &error))?.permissions().mode();
+        if mode & 0o077 != 0 {
+            return Err(failed(
+                path,
+                &"others than its owner can open this folder, and with it all keys: make it private with `chmod 700`",
+            ));
+        }
+        let disk = File::open(&path.join("lab.db"));
+        let store = disk.and_then(Engine::open).map_err(|error| match error {
+            StoreError::InUse { pid: Some(pid), .. } => {
+                format!("another lab runs in {}: process {pid}", path.display())
+            }
+            StoreError::InUse { .. } => format!("another lab runs in {}", path.display()),
+            other => other.to_string(),
+        })?;
+        Ok(Self { path: path.to_owned(), store })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The key that tokens are signed with; a new one at the first start.
+    ///
+    /// # Errors
+    /// What is wrong with its file, in words.
+    pub fn signing_key(&self) -> Result<SigningKey, String> {
+        SigningKey::open(&self.path.join("signing.pem"))
+    }
+
+    /// The file with the key that tunnels are opened with; a new one at the first start.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn router_key(&self) -> Result<PathBuf, String> {
+        let path = self.path.join("router.key");
+        if !path.exists() {
+            let mut bytes = [0u8; ROUTER_KEY];
+            for chunk in bytes.chunks_mut(16) {
+                // Four of its bits are fixed; 244 are chance.
+                chunk.copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+            }
+            write(&path, BASE64_URL_SAFE_NO_PAD.encode(bytes).as_bytes(), 0o600)
+                .map_err(|error| failed(&path, &error))?;
+        }
+        Ok(path)
+    }
+
+    /// The socket that administrators use.
+    pub fn admin_socket(path: &Path) -> PathBuf {
+        // A name that gRPC clients of all languages can make an authority of.
+        path.join("admin@localhost")
+    }
+}
+
+/// Writes a file whole: a crash leaves the old one, or the new one.
+pub(crate) fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(format!(".partial-{}", uuid::Uuid::new_v4().simple()));
+    let partial = PathBuf::from(partial);
+    let written = (|| {
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&partial)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&partial, path)
+    })();
+    if written.is_err() {
+        let _ = fs::remove_file(&partial);
+    }
+    written
+}

@@ -1,0 +1,233 @@
+//! Everything on one port; how it starts and ends.
+
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use jumpstarter_identity::{Authenticator, Https, Issuer};
+use jumpstarter_leasing::Settings as Leases;
+use jumpstarter_protocol::{
+    DESCRIPTORS, admin::v1::admin_service_server::AdminServiceServer,
+    client::v1::client_service_server::ClientServiceServer,
+    v1::controller_service_server::ControllerServiceServer,
+};
+use jumpstarter_router::{Key, Limits, Router, STREAM_WINDOW, Tokens};
+use jumpstarter_service::{
+    Callers, Clients, Exporters, Lab, Listeners, Route, Routers, clients::Policy, routers::Load,
+};
+use jumpstarter_store::Engine;
+use jumpstarter_transport::server::{Identity, Server, Tuning};
+use tokio::{
+    net::{TcpListener, UnixListener},
+    task::JoinHandle,
+};
+use tonic::service::Routes;
+
+use crate::{
+    Data, NAMESPACE,
+    admin::{Admin, Place},
+    certificate,
+    web::{Ready, pages},
+};
+
+/// Interval of pings on quiet connections, and how long their answer may take.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
+
+/// How connections are protected.
+#[derive(Clone, Debug)]
+pub enum Protection {
+    /// By a certificate that the lab makes, for all names of this machine and these.
+    Own {
+        /// Further names and addresses.
+        names: Vec<String>,
+    },
+    /// By this one, PEM; whoever connects knows its authority already.
+    Given {
+        /// The chain, the certificate of the lab first.
+        chain: Vec<u8>,
+        /// Its key.
+        key: Vec<u8>,
+    },
+    /// Not at all: something in front of the lab does it.
+    None,
+}
+
+/// How a lab is run.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Where clients and exporters find it, `HOST:PORT`; if absent, the name of this machine, or `localhost` if it listens
+    /// only there.
+    pub endpoint: Option<String>,
+    /// How connections are protected.
+    pub protection: Protection,
+    /// How leases are dealt with.
+    pub leases: Leases,
+}
+
+/// A lab at work.
+pub struct Serving {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Where clients and exporters find it.
+    pub endpoint: String,
+    /// Whom its certificate is by, PEM; empty if it needs no introduction.
+    pub authority: String,
+    server: Server<Routes>,
+    admin: Server<Routes>,
+    socket: PathBuf,
+    store: Arc<Engine>,
+    work: JoinHandle<()>,
+    ready: Ready,
+}
+
+impl std::fmt::Debug for Serving {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Serving").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+fn endpoint(settings: &Settings, address: SocketAddr) -> String {
+    settings.endpoint.clone().unwrap_or_else(|| {
+        let host = if address.ip().is_loopback() {
+            "localhost".to_owned()
+        } else if address.ip().is_unspecified() {
+            rustix::system::uname().nodename().to_string_lossy().into_owned()
+        } else {
+            address.ip().to_string()
+        };
+        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        format!("{host}:{}", address.port())
+    })
+}
+
+/// The host of `HOST:PORT`.
+fn host(endpoint: &str) -> &str {
+    endpoint.rsplit_once(':').map_or(endpoint, |(host, _)| host).trim_matches(['[', ']'])
+}
+
+fn protect(
+    protection: &Protection,
+    folder: &Path,
+    endpoint: &str,
+) -> Result<(Option<Identity>, String), String> {
+    let (chain, key, authority) = match protection {
+        Protection::None => {
+            tracing::warn!("this lab speaks clear text: everybody on the way can read tokens and data");
+            return Ok((None, String::new()));
+        }
+        Protection::Given { chain, key } => (chain.clone(), key.clone(), String::new()),
+        Protection::Own { names } => {
+            let mut wanted: BTreeSet<String> = certificate::own_names();
+            wanted.extend(names.iter().cloned());
+            wanted.insert(host(endpoint).to_owned());
+            if let Some(bad) = wanted.iter().find(|name| !certificate::is_name(name)) {
+                return Err(format!("`{bad}` is neither a host name nor an address"));
+            }
+            let made = certificate::of(folder, &wanted)?;
+            (made.chain.into_bytes(), made.key.into_bytes(), made.authority)
+        }
+    };
+    let identity = Identity::from_pem(&chain, &key).map_err(|error| error.message().to_owned())?;
+    Ok((Some(identity), authority))
+}
+
+impl Serving {
+    /// Begins.
+    ///
+    /// # Errors
+    /// What prevents it, in words.
+    pub async fn start(data: Data, settings: &Settings) -> Result<Self, String> {
+        let listener = TcpListener::bind(settings.listen).await;
+        let listener = listener.map_err(|error| format!("cannot listen on {}: {error}", settings.listen))?;
+        let address = listener.local_addr().map_err(|error| error.to_string())?;
+        let endpoint = endpoint(settings, address);
+        let (identity, authority) = protect(&settings.protection, data.path(), &endpoint)?;
+        let issuer = Issuer::new(data.signing_key()?);
+        let tokens = Tokens::new(Key::File(data.router_key()?));
+        let socket = Data::admin_socket(data.path());
+        let store = Arc::new(data.store);
+
+        let lab = Lab::new(store.clone(), NAMESPACE, settings.leases.clone());
+        let authenticator = Authenticator::<Https>::new(Vec::new(), issuer)?;
+        let callers = Callers::new(lab.clone(), authenticator, false);
+        let router = Router::new(tokens.clone(), Limits::default());
+        let carried = router.clone();
+        let routes = vec![Route {
+            endpoint: endpoint.clone(),
+            labels: jumpstarter_core::selector::Labels::new(),
+            load: Load::asked(move || Some(carried.load().calls)),
+        }];
+        let exporters =
+            Exporters::new(lab.clone(), callers.clone(), Listeners::default(), Routers::new(tokens, routes));
+        let clients = Clients::new(lab.clone(), callers.clone(), Policy::default());
+
+        let ready = Ready::default();
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        let wrong = |error: tonic_reflection::server::Error| error.to_string();
+        let (_, health) = tonic_health::server::health_reporter();
+        let services = Routes::new(ControllerServiceServer::new(exporters))
+            .add_service(ClientServiceServer::new(clients))
+            .add_service(router)
+            .add_service(health)
+            .add_service(reflection().build_v1().map_err(wrong)?)
+            .add_service(reflection().build_v1alpha().map_err(wrong)?);
+        let web = pages(services.into_axum_router(), ready.clone(), &endpoint, NAMESPACE, &authority);
+        let tuning = Tuning {
+            stream_window: STREAM_WINDOW,
+            // A stream that nobody reads must not take the room of the others on its connection.
+            connection_window: Tuning::LARGEST_WINDOW,
+            keepalive: Some(KEEPALIVE),
+        };
+        let server = Server::tuned(Routes::from(web), &tuning);
+
+        let place = Place { endpoint: endpoint.clone(), authority: authority.clone() };
+        let admin =
+            Server::new(Routes::new(AdminServiceServer::new(Admin::new(lab.clone(), callers, place))));
+        // Whoever left it there is gone: the folder is ours.
+        let _ = std::fs::remove_file(&socket);
+        let owner = UnixListener::bind(&socket).map_err(|error| format!("{}: {error}", socket.display()))?;
+        admin.listen_unix(owner);
+
+        let at_work = ready.clone();
+        let work = tokio::spawn(async move {
+            at_work.set(true);
+            if let Err(error) = lab.run().await {
+                tracing::error!(%error, "the lab cannot go on");
+            }
+            at_work.set(false);
+        });
+        server.listen_tcp(listener, identity);
+        Ok(Self { address, endpoint, authority, server, admin, socket, store, work, ready })
+    }
+
+    /// Returns when the lab cannot go on by itself.
+    pub async fn failed(&mut self) {
+        let _ = (&mut self.work).await;
+    }
+
+    /// Whether it does its work.
+    pub fn is_ready(&self) -> bool {
+        self.ready.get()
+    }
+
+    /// Ends: no new calls, some time for those that go on, and everything on the disk.
+    pub async fn stop(self, grace: Duration) {
+        let Self { server, admin, socket, store, work, ready, .. } = self;
+        ready.set(false);
+        server.shutdown(grace).await;
+        admin.shutdown(Duration::from_secs(1)).await;
+        let _ = std::fs::remove_file(socket);
+        store.close().await;
+        work.abort();
+    }
+}

@@ -1,0 +1,164 @@
+//! A lab in memory, and who calls it.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::StreamExt as _;
+use jumpstarter_api::{Client, ClientSpec, Exporter, ExporterSpec, ObjectMeta};
+use jumpstarter_identity::{Authenticator, Https, Issuer, SigningKey};
+use jumpstarter_leasing::Settings;
+use jumpstarter_protocol::{
+    client::v1::{CreateLeaseRequest, Lease, client_service_server::ClientService as _},
+    v1::{
+        DriverInstanceReport, ExporterStatus, RegisterRequest, ReportStatusRequest, StatusRequest,
+        StatusResponse, controller_service_server::ControllerService as _,
+    },
+};
+use jumpstarter_router::{Key, Tokens};
+use jumpstarter_service::{
+    Callers, Clients, Exporters, Lab, Listeners, Route, Routers, caller::Acting, clients::Policy,
+    routers::Load,
+};
+use jumpstarter_store::{Engine, Nowhere};
+use tokio::task::JoinHandle;
+use tonic::{Request, Status, metadata::MetadataValue};
+
+pub(crate) const NAMESPACE: &str = "default";
+
+/// Nothing here takes longer unless it is wrong.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+pub(crate) struct Bench {
+    pub(crate) lab: Lab<Arc<Engine>>,
+    pub(crate) callers: Callers<Arc<Engine>, Https>,
+    pub(crate) exporters: Exporters<Arc<Engine>, Https>,
+    pub(crate) clients: Clients<Arc<Engine>, Https>,
+    work: JoinHandle<()>,
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.work.abort();
+    }
+}
+
+/// Somebody with a token.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    pub(crate) kind: &'static str,
+    pub(crate) name: String,
+    pub(crate) namespace: String,
+    pub(crate) token: String,
+}
+
+impl Caller {
+    pub(crate) fn asks<T>(&self, what: T) -> Request<T> {
+        let mut request = Request::new(what);
+        let value = |text: &str| MetadataValue::try_from(text).expect("printable");
+        let metadata = request.metadata_mut();
+        metadata.insert("authorization", value(&format!("Bearer {}", self.token)));
+        metadata.insert("jumpstarter-kind", value(self.kind));
+        metadata.insert("jumpstarter-namespace", value(&self.namespace));
+        metadata.insert("jumpstarter-name", value(&self.name));
+        request
+    }
+}
+
+fn meta(name: &str, labels: &[(&str, &str)]) -> ObjectMeta {
+    let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    ObjectMeta { name: Some(name.to_owned()), labels: Some(labels), ..ObjectMeta::default() }
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        let store = Arc::new(Engine::open(Nowhere).expect("a store"));
+        let lab = Lab::new(store, NAMESPACE, Settings::default());
+        let issuer = Issuer::new(SigningKey::random().expect("a key"));
+        let authenticator = Authenticator::<Https>::new(Vec::new(), issuer).expect("one issuer");
+        let callers = Callers::new(lab.clone(), authenticator, false);
+        let route = Route {
+            endpoint: "router:1".to_owned(),
+            labels: std::collections::BTreeMap::new(),
+            load: Load::default(),
+        };
+        let routers = Routers::new(Tokens::new(Key::Fixed(b"key".to_vec())), vec![route]);
+        let exporters = Exporters::new(lab.clone(), callers.clone(), Listeners::default(), routers);
+        let clients = Clients::new(lab.clone(), callers.clone(), Policy::default());
+        let at_work = lab.clone();
+        let work = tokio::spawn(async move { at_work.run().await.expect("it goes on") });
+        Self { lab, callers, exporters, clients, work }
+    }
+
+    async fn token<K: Acting>(&self, kind: &'static str, name: &str) -> Caller {
+        let object: K = self.lab.get(name).await.expect("there");
+        let token = self.callers.issue(&object).expect("a token").token.expose().to_owned();
+        Caller { kind, name: name.to_owned(), namespace: NAMESPACE.to_owned(), token }
+    }
+
+    pub(crate) async fn client(&self, name: &str) -> Caller {
+        let client = Client { metadata: meta(name, &[]), spec: ClientSpec::default(), status: None };
+        self.lab.create(&client).await.expect("made");
+        self.token::<Client>("Client", name).await
+    }
+
+    pub(crate) async fn exporter(&self, name: &str, labels: &[(&str, &str)]) -> Caller {
+        let exporter = Exporter { metadata: meta(name, labels), spec: ExporterSpec::default(), status: None };
+        self.lab.create(&exporter).await.expect("made");
+        self.token::<Exporter>("Exporter", name).await
+    }
+
+    /// An exporter that can be leased.
+    pub(crate) async fn rig(&self, name: &str, labels: &[(&str, &str)]) -> (Caller, Told) {
+        let rig = self.exporter(name, labels).await;
+        let reports =
+            vec![DriverInstanceReport { uuid: "one".to_owned(), ..DriverInstanceReport::default() }];
+        let request = RegisterRequest { reports, ..RegisterRequest::default() };
+        self.exporters.register(rig.asks(request)).await.expect("registered");
+        self.report(&rig, ExporterStatus::Available).await;
+        let told = self.told(&rig).await;
+        (rig, told)
+    }
+
+    pub(crate) async fn report(&self, rig: &Caller, status: ExporterStatus) {
+        let request = ReportStatusRequest { status: status.into(), ..ReportStatusRequest::default() };
+        self.exporters.report_status(rig.asks(request)).await.expect("written down");
+    }
+
+    pub(crate) async fn told(&self, rig: &Caller) -> Told {
+        let stream = self.exporters.status(rig.asks(StatusRequest {})).await.expect("a stream");
+        Told(stream.into_inner())
+    }
+
+    pub(crate) async fn lease(&self, client: &Caller, selector: &str) -> Result<Lease, Status> {
+        let lease = Lease {
+            selector: selector.to_owned(),
+            duration: Some(prost_types::Duration { seconds: 600, nanos: 0 }),
+            ..Lease::default()
+        };
+        let request = CreateLeaseRequest {
+            parent: format!("namespaces/{NAMESPACE}"),
+            lease_id: String::new(),
+            lease: Some(lease),
+        };
+        self.clients.create_lease(client.asks(request)).await.map(tonic::Response::into_inner)
+    }
+}
+
+/// What an exporter is told.
+pub(crate) struct Told(futures::stream::BoxStream<'static, Result<StatusResponse, Status>>);
+
+impl Told {
+    pub(crate) async fn next(&mut self) -> StatusResponse {
+        let next = tokio::time::timeout(SOON, self.0.next()).await.expect("it is told in time");
+        next.expect("the stream goes on").expect("no error")
+    }
+
+    pub(crate) async fn fails(&mut self) -> Status {
+        let next = tokio::time::timeout(SOON, self.0.next()).await.expect("it is told in time");
+        next.expect("the stream goes on").expect_err("an error")
+    }
+}
+
+/// The last part of a full name.
+pub(crate) fn short(full: &str) -> &str {
+    full.rsplit('/').next().unwrap_or_default()
+}

@@ -1,0 +1,309 @@
+//! From the wish for an exporter to its end.
+
+use futures::StreamExt as _;
+use jumpstarter_protocol::{
+    client::v1::{
+        DeleteLeaseRequest, GetLeaseRequest, Lease, ListExportersRequest, ListLeasesRequest,
+        UpdateLeaseRequest, client_service_server::ClientService as _,
+    },
+    v1::{
+        DialRequest, ExporterStatus, ListenRequest, ReleaseLeaseRequest, ReportStatusRequest, StatusResponse,
+        UnregisterRequest, controller_service_server::ControllerService as _,
+    },
+};
+use tonic::Code;
+
+use super::bench::{Bench, NAMESPACE, SOON, short};
+
+fn conditions(lease: &Lease) -> Vec<(String, String, String)> {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    lease
+        .conditions
+        .iter()
+        .map(|condition| (text(&condition.r#type), text(&condition.status), text(&condition.reason)))
+        .collect()
+}
+
+fn condition(kind: &str, status: &str, reason: &str) -> (String, String, String) {
+    (kind.to_owned(), status.to_owned(), reason.to_owned())
+}
+
+#[tokio::test]
+async fn a_lease_of_a_free_exporter_is_ready_when_it_is_made_and_a_tunnel_reaches_both_ends() {
+    let bench = Bench::new();
+    let (rig, mut told) = bench.rig("rig", &[("board", "demo")]).await;
+    assert_eq!(told.next().await, StatusResponse::default());
+    let me = bench.client("me").await;
+
+    let lease = bench.lease(&me, "board=demo").await.expect("a lease");
+    assert_eq!(conditions(&lease), [condition("Ready", "True", "Ready")]);
+    assert!(lease.conditions[0].observed_generation.is_some());
+    assert_eq!(lease.exporter.as_deref(), Some("namespaces/default/exporters/rig"));
+    assert_eq!(
+        (lease.selector.as_str(), lease.client.as_deref()),
+        ("board=demo", Some("namespaces/default/clients/me"))
+    );
+    assert!(lease.effective_begin_time.is_some() && lease.effective_end_time.is_none());
+    let name = short(&lease.name).to_owned();
+    assert_eq!(uuid::Uuid::parse_str(&name).expect("a UUID").get_version_num(), 7);
+
+    let leased = told.next().await;
+    assert_eq!(
+        (leased.leased, leased.lease_name.as_deref(), leased.client_name.as_deref()),
+        (true, Some(&*name), Some("me"))
+    );
+    let mut listening = bench
+        .exporters
+        .listen(rig.asks(ListenRequest { lease_name: name.clone() }))
+        .await
+        .expect("it listens")
+        .into_inner();
+    bench.report(&rig, ExporterStatus::LeaseReady).await;
+    let dialled = bench
+        .exporters
+        .dial(me.asks(DialRequest { lease_name: name.clone() }))
+        .await
+        .expect("a tunnel")
+        .into_inner();
+    let heard =
+        tokio::time::timeout(SOON, listening.next()).await.expect("in time").expect("one").expect("no error");
+    assert_eq!((heard.router_endpoint, heard.router_token), (dialled.router_endpoint, dialled.router_token));
+
+    bench
+        .clients
+        .delete_lease(me.asks(DeleteLeaseRequest { name: lease.name.clone() }))
+        .await
+        .expect("deleted");
+    assert_eq!(told.next().await, StatusResponse::default());
+    let again = bench
+        .clients
+        .delete_lease(me.asks(DeleteLeaseRequest { name: lease.name.clone() }))
+        .await
+        .unwrap_err();
+    assert_eq!(again.code(), Code::FailedPrecondition);
+    assert_eq!(again.message(), format!("lease \"{}\" has already been released", lease.name));
+    let over = bench
+        .clients
+        .get_lease(me.asks(GetLeaseRequest { name: lease.name }))
+        .await
+        .expect("found")
+        .into_inner();
+    assert_eq!(conditions(&over), [condition("Ready", "False", "Released")]);
+    assert!(over.effective_end_time.is_some());
+}
+
+#[tokio::test]
+async fn whoever_waits_is_told_why_and_comes_next() {
+    let bench = Bench::new();
+    let (rig, mut told) = bench.rig("rig", &[("board", "demo")]).await;
+    told.next().await;
+    let (first, second) = (bench.client("first").await, bench.client("second").await);
+    let held = bench.lease(&first, "board=demo").await.expect("a lease");
+    told.next().await;
+    bench.report(&rig, ExporterStatus::LeaseReady).await;
+
+    let waits = bench.lease(&second, "board=demo").await.expect("a lease");
+    assert_eq!(conditions(&waits), [condition("Pending", "True", "NotAvailable")]);
+    let message = waits.conditions[0].message.clone().unwrap_or_default();
+    assert!(
+        message.starts_with("1 exporter matches")
+            && message.contains("ends in 10 min")
+            && message.contains("place 1 of 1"),
+        "{message}"
+    );
+
+    bench.clients.delete_lease(first.asks(DeleteLeaseRequest { name: held.name })).await.expect("deleted");
+    // The exporter is told that it is free before it is leased again.
+    assert_eq!(told.next().await, StatusResponse::default());
+    bench.report(&rig, ExporterStatus::Available).await;
+    let leased = told.next().await;
+    assert_eq!(leased.lease_name.as_deref(), Some(short(&waits.name)));
+    let ready = bench
+        .clients
+        .get_lease(second.asks(GetLeaseRequest { name: waits.name }))
+        .await
+        .expect("found")
+        .into_inner();
+    assert_eq!(
+        conditions(&ready),
+        [condition("Pending", "True", "NotAvailable"), condition("Ready", "True", "Ready")]
+    );
+}
+
+#[tokio::test]
+async fn what_is_impossible_is_refused_at_once_with_the_reason() {
+    let bench = Bench::new();
+    let (_rig, _told) = bench.rig("rig", &[("board", "demo")]).await;
+    let me = bench.client("me").await;
+    let lease = bench.lease(&me, "board=other").await.expect("a lease");
+    assert_eq!(conditions(&lease), [condition("Unsatisfiable", "True", "NoAccess")]);
+    // It never began, so it has no end: clients would take it for one that was had.
+    assert!(lease.effective_end_time.is_none());
+    let nothing = bench.lease(&me, "").await.unwrap_err();
+    assert_eq!(
+        (nothing.code(), nothing.message()),
+        (Code::InvalidArgument, "one of selector or exporter_name is required")
+    );
+    let nonsense = bench.lease(&me, "board==demo").await.unwrap_err();
+    assert_eq!(
+        (nonsense.code(), nonsense.message()),
+        (Code::Unknown, "unsupported label selector operator: ==")
+    );
+}
+
+#[tokio::test]
+async fn an_exporter_gives_its_lease_back_and_says_so_in_both_ways() {
+    let bench = Bench::new();
+    let (rig, mut told) = bench.rig("rig", &[("board", "demo")]).await;
+    told.next().await;
+    let me = bench.client("me").await;
+    for by_report in [false, true] {
+        let lease = bench.lease(&me, "board=demo").await.expect("a lease");
+        let name = short(&lease.name).to_owned();
+        assert!(told.next().await.leased);
+        if by_report {
+            let status = ExporterStatus::BeforeLeaseHookFailed.into();
+            let request = ReportStatusRequest {
+                status,
+                message: Some("the hook failed".to_owned()),
+                release_lease: Some(true),
+            };
+            bench.exporters.report_status(rig.asks(request)).await.expect("written down");
+        } else {
+            bench
+                .exporters
+                .release_lease(rig.asks(ReleaseLeaseRequest { name: name.clone() }))
+                .await
+                .expect("released");
+            // Twice is no error.
+            bench.exporters.release_lease(rig.asks(ReleaseLeaseRequest { name })).await.expect("released");
+        }
+        assert!(!told.next().await.leased);
+        bench.report(&rig, ExporterStatus::Available).await;
+    }
+    let gone = bench
+        .exporters
+        .release_lease(rig.asks(ReleaseLeaseRequest { name: "none".to_owned() }))
+        .await
+        .unwrap_err();
+    assert_eq!(gone.code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_lease_is_handed_over_and_the_first_client_learns_it_when_it_dials() {
+    let bench = Bench::new();
+    let (_rig, mut told) = bench.rig("rig", &[("board", "demo")]).await;
+    told.next().await;
+    let (first, second) = (bench.client("first").await, bench.client("second").await);
+    let lease = bench.lease(&first, "board=demo").await.expect("a lease");
+    assert_eq!(told.next().await.client_name.as_deref(), Some("first"));
+    let to = |client: &str| UpdateLeaseRequest {
+        lease: Some(Lease { name: lease.name.clone(), client: Some(client.to_owned()), ..Lease::default() }),
+        update_mask: None,
+    };
+    let nobody =
+        bench.clients.update_lease(first.asks(to("namespaces/default/clients/nobody"))).await.unwrap_err();
+    assert!(nobody.message().starts_with("target client not found: "), "{nobody}");
+    let theft =
+        bench.clients.update_lease(second.asks(to("namespaces/default/clients/second"))).await.unwrap_err();
+    assert_eq!((theft.code(), theft.message()), (Code::Unknown, "UpdateLease permission denied"));
+    bench
+        .clients
+        .update_lease(first.asks(to("namespaces/default/clients/second")))
+        .await
+        .expect("handed over");
+    assert_eq!(told.next().await.client_name.as_deref(), Some("second"));
+    let name = short(&lease.name).to_owned();
+    let lost = bench.exporters.dial(first.asks(DialRequest { lease_name: name })).await.unwrap_err();
+    assert_eq!((lost.code(), lost.message()), (Code::Unknown, "permission denied"));
+}
+
+#[tokio::test]
+async fn an_exporter_that_leaves_in_order_is_offline_at_once() {
+    let bench = Bench::new();
+    let (rig, _told) = bench.rig("rig", &[("board", "demo")]).await;
+    let me = bench.client("me").await;
+    bench.report(&rig, ExporterStatus::Offline).await;
+    bench
+        .exporters
+        .unregister(rig.asks(UnregisterRequest { reason: "maintenance".to_owned() }))
+        .await
+        .expect("gone");
+    let list =
+        ListExportersRequest { parent: format!("namespaces/{NAMESPACE}"), ..ListExportersRequest::default() };
+    let seen = bench.clients.list_exporters(me.asks(list)).await.expect("a list").into_inner().exporters;
+    assert_eq!(
+        (seen[0].online, seen[0].status_message.as_str(), seen[0].enabled),
+        (false, "maintenance", Some(true))
+    );
+    let lease = bench.lease(&me, "board=demo").await.expect("a lease");
+    assert_eq!(conditions(&lease), [condition("Pending", "True", "Offline")]);
+}
+
+#[tokio::test]
+async fn lists_are_paged_and_filtered_and_hide_what_is_over() {
+    let bench = Bench::new();
+    let me = bench.client("me").await;
+    for number in 0..10 {
+        bench.exporter(&format!("rig-{number}"), &[("board", if number < 5 { "a" } else { "b" })]).await;
+    }
+    let list = |filter: &str, page: String| ListExportersRequest {
+        parent: format!("namespaces/{NAMESPACE}"),
+        page_size: 4,
+        page_token: page,
+        filter: filter.to_owned(),
+        show_hidden_labels: false,
+    };
+    let (mut names, mut page) = (Vec::new(), String::new());
+    loop {
+        let answer =
+            bench.clients.list_exporters(me.asks(list("", page))).await.expect("a page").into_inner();
+        assert!(answer.exporters.len() <= 4);
+        names.extend(answer.exporters.into_iter().map(|exporter| short(&exporter.name).to_owned()));
+        page = answer.next_page_token;
+        if page.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(names, (0..10).map(|number| format!("rig-{number}")).collect::<Vec<_>>());
+    let b = bench
+        .clients
+        .list_exporters(me.asks(list("board=b", String::new())))
+        .await
+        .expect("a page")
+        .into_inner();
+    assert_eq!(b.exporters.len(), 4);
+
+    let over = bench.lease(&me, "board=none").await.expect("a lease");
+    let pending = bench.lease(&me, "board=a").await.expect("a lease");
+    let list = |only_active, filter: &str| ListLeasesRequest {
+        parent: format!("namespaces/{NAMESPACE}"),
+        only_active,
+        filter: filter.to_owned(),
+        ..ListLeasesRequest::default()
+    };
+    // The label follows the end at once, but not in the same write.
+    tokio::time::timeout(SOON, async {
+        loop {
+            let active =
+                bench.clients.list_leases(me.asks(list(None, ""))).await.expect("a list").into_inner().leases;
+            if active.iter().map(|lease| &lease.name).eq([&pending.name]) {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("in time");
+    let all =
+        bench.clients.list_leases(me.asks(list(Some(false), ""))).await.expect("a list").into_inner().leases;
+    assert_eq!(all.len(), 2);
+    let none = bench
+        .clients
+        .list_leases(me.asks(list(Some(false), "board=none")))
+        .await
+        .expect("a list")
+        .into_inner()
+        .leases;
+    assert_eq!(none.iter().map(|lease| &lease.name).collect::<Vec<_>>(), [&over.name]);
+}
