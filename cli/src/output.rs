@@ -54,6 +54,12 @@ pub(crate) fn lines<'a>(lines: impl Iterator<Item = &'a str>) -> Result<(), Stop
     text(&lines.flat_map(|line| [line, "\n"]).collect::<String>())
 }
 
+/// Says something to whoever sits there, on standard error. Where nobody reads, nobody needs to be told.
+#[cfg(feature = "lab")]
+pub(crate) fn notice(text: &str) {
+    let _ = io::stderr().lock().write_all(format!("{text}\n").as_bytes());
+}
+
 /// Prints JSON.
 pub(crate) fn json(value: &impl Serialize) -> Result<(), Stop> {
     let mut out = Vec::new();

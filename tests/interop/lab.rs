@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::process::Child;
 
 /// How long something may take that has to happen.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 struct Lab {
     serving: Serving,
@@ -69,7 +69,7 @@ impl Lab {
         tokio::time::timeout(PATIENCE, waiting).await.expect("it happens in time")
     }
 
-    fn config(&self, kind: &str, name: &str, credential: &Credential, more: Value) -> std::path::PathBuf {
+    fn config(&self, kind: &str, name: &str, credential: &Credential, more: &Value) -> std::path::PathBuf {
         let mut config = json!({
             "apiVersion": "jumpstarter.dev/v1alpha1",
             "kind": kind,
@@ -101,7 +101,7 @@ impl Lab {
 async fn exporter(lab: &mut Lab, python: &Python, name: &str, labels: Value) -> Child {
     let credential = lab.create("Exporter", name, labels).await;
     let export = json!({ "export": { "power": { "type": "jumpstarter_driver_power.driver.MockPower" } } });
-    let file = lab.config("ExporterConfig", name, &credential, export);
+    let file = lab.config("ExporterConfig", name, &credential, &export);
     let log = std::fs::File::create(lab.path().join(format!("{name}.log"))).expect("a log");
     let child = lab
         .jmp(python)
@@ -126,7 +126,7 @@ async fn upstreams_client_leases_upstreams_exporter_from_our_lab() {
     let mut rig = exporter(&mut lab, &python, "rig", json!({ "board": "demo" })).await;
     let credential = lab.create("Client", "me", json!({})).await;
     let file =
-        lab.config("ClientConfig", "me", &credential, json!({ "drivers": { "allow": [], "unsafe": true } }));
+        lab.config("ClientConfig", "me", &credential, &json!({ "drivers": { "allow": [], "unsafe": true } }));
 
     for _ in 0..2 {
         let mut shell = lab.jmp(&python);

@@ -120,8 +120,8 @@ impl Kind {
         }
     }
 
-    fn key(self, name: &str) -> Option<Key> {
-        Some(Key { kind: self.name().to_owned(), name: name.to_owned() })
+    fn key(self, name: &str) -> Key {
+        Key { kind: self.name().to_owned(), name: name.to_owned() }
     }
 }
 
@@ -152,7 +152,7 @@ fn with<T>(
     })
 }
 
-fn refused(status: tonic::Status) -> Stop {
+fn refused(status: &tonic::Status) -> Stop {
     Stop::failed(printable(status.message()))
 }
 
@@ -196,15 +196,18 @@ fn create(invocation: &Invocation<'_>, kind: Kind) -> Outcome {
         "spec": spec,
     });
     let made = with(invocation, async |client| {
-        let made = client.create(CreateRequest { json: manifest.to_string() }).await.map_err(refused)?;
+        let made = client
+            .create(CreateRequest { json: manifest.to_string() })
+            .await
+            .map_err(|status| refused(&status))?;
         if let Some(file) = &file {
-            let request = IssueRequest { key: kind.key(name), rotate: false };
-            let credential = client.issue(request).await.map_err(refused)?.into_inner();
+            let request = IssueRequest { key: Some(kind.key(name)), rotate: false };
+            let credential = client.issue(request).await.map_err(|status| refused(&status))?.into_inner();
             write(invocation, kind, name, &credential, file)?;
         }
         object(&made.into_inner().json)
     })?;
-    print(invocation, kind, vec![made], true)?;
+    print(invocation, kind, &[made], true)?;
     Ok(0)
 }
 
@@ -227,18 +230,17 @@ pub(crate) fn get_policies(invocation: &Invocation<'_>) -> Outcome {
 fn list(invocation: &Invocation<'_>, kind: Kind) -> Outcome {
     let selector = invocation.text("selector").unwrap_or_default().to_owned();
     let one = invocation.text("name");
-    let found = with(invocation, async |client| match one {
-        Some(name) => {
-            let found = client.get(GetRequest { key: kind.key(name) }).await.map_err(refused)?;
-            Ok(vec![object(&found.into_inner().json)?])
+    let found = with(invocation, async |client| {
+        if let Some(name) = one {
+            let request = GetRequest { key: Some(kind.key(name)) };
+            let found = client.get(request).await.map_err(|status| refused(&status))?;
+            return Ok(vec![object(&found.into_inner().json)?]);
         }
-        None => {
-            let request = ListRequest { kind: kind.name().to_owned(), selector };
-            let found = client.list(request).await.map_err(refused)?.into_inner();
-            found.objects.iter().map(|found| object(&found.json)).collect()
-        }
+        let request = ListRequest { kind: kind.name().to_owned(), selector };
+        let found = client.list(request).await.map_err(|status| refused(&status))?.into_inner();
+        found.objects.iter().map(|found| object(&found.json)).collect()
     })?;
-    print(invocation, kind, found, one.is_some())?;
+    print(invocation, kind, &found, one.is_some())?;
     Ok(0)
 }
 
@@ -257,7 +259,11 @@ pub(crate) fn delete_policy(invocation: &Invocation<'_>) -> Outcome {
 fn remove(invocation: &Invocation<'_>, kind: Kind) -> Outcome {
     let name = name_of(invocation);
     with(invocation, async |client| {
-        client.delete(DeleteRequest { key: kind.key(name) }).await.map_err(refused).map(drop)
+        client
+            .delete(DeleteRequest { key: Some(kind.key(name)) })
+            .await
+            .map_err(|status| refused(&status))
+            .map(drop)
     })?;
     output::line(&format!("Deleted {} '{name}'", kind.name().to_lowercase()))?;
     Ok(0)
@@ -278,8 +284,8 @@ fn rotate(invocation: &Invocation<'_>, kind: Kind) -> Outcome {
         invocation.place.wrong("Where does the new token go? Give '--save' or '--out FILE'.")
     })?;
     with(invocation, async |client| {
-        let request = IssueRequest { key: kind.key(name), rotate: true };
-        let credential = client.issue(request).await.map_err(refused)?.into_inner();
+        let request = IssueRequest { key: Some(kind.key(name)), rotate: true };
+        let credential = client.issue(request).await.map_err(|status| refused(&status))?.into_inner();
         write(invocation, kind, name, &credential, &file)
     })?;
     Ok(0)
@@ -290,7 +296,7 @@ pub(crate) fn backup(invocation: &Invocation<'_>) -> Outcome {
     let path = std::path::absolute(file).map_err(|error| Stop::failed(files::reason(&error)))?;
     with(invocation, async |client| {
         let path = path.display().to_string();
-        client.backup(BackupRequest { path }).await.map_err(refused).map(drop)
+        client.backup(BackupRequest { path }).await.map_err(|status| refused(&status)).map(drop)
     })?;
     output::line(&format!("Backed up to {}", path.display()))?;
     Ok(0)
@@ -343,7 +349,7 @@ fn write(
     }
     let text = serde_yaml::to_string(&config).map_err(|error| Stop::failed(error.to_string()))?;
     private(file, &text)?;
-    eprintln!("{} configuration saved to {}", kind.name(), file.display());
+    output::notice(&format!("{} configuration saved to {}", kind.name(), file.display()));
     if kind == Kind::Client && invocation.text("out").is_none() {
         choose(name)?;
     }
@@ -390,7 +396,7 @@ fn private(file: &Path, text: &str) -> Result<(), Stop> {
     written.map_err(failed)
 }
 
-fn print(invocation: &Invocation<'_>, kind: Kind, objects: Vec<Value>, one: bool) -> Result<(), Stop> {
+fn print(invocation: &Invocation<'_>, kind: Kind, objects: &[Value], one: bool) -> Result<(), Stop> {
     let text = |object: &Value, path: &str| {
         printable(object.pointer(path).and_then(Value::as_str).unwrap_or_default())
     };

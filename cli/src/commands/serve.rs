@@ -7,7 +7,7 @@ use jumpstarter_lab::{Data, Protection, Serving, Settings};
 
 use crate::{
     commands::Invocation,
-    files,
+    files, output,
     report::{FAILURE, Outcome, Signalled, Stop},
     runtime,
     signals::Signals,
@@ -136,10 +136,10 @@ async fn serve(folder: PathBuf, settings: Settings) -> Outcome {
 fn welcome(folder: &std::path::Path) {
     let lab = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let lab = lab.display();
-    eprintln!(
+    output::notice(&format!(
         "\nThis lab is new. Make an exporter and a client, on this machine:\n\n  \
          jmp admin --lab {lab} create exporter rig --label board=demo --out rig.yaml\n  \
          jmp admin --lab {lab} create client me --allow '*' --out me.yaml\n\n\
          List the devices of the exporter in rig.yaml, below `export:`, and run it where they are.\n"
-    );
+    ));
 }

@@ -48,7 +48,7 @@ pub fn own_names() -> BTreeSet<String> {
     match if_addrs::get_if_addrs() {
         Ok(interfaces) => names.extend(interfaces.iter().map(|interface| interface.ip().to_string())),
         Err(error) => {
-            tracing::warn!(%error, "the addresses of this machine are not known: name them with --name")
+            tracing::warn!(%error, "the addresses of this machine are not known: name them with --name");
         }
     }
     names
@@ -68,14 +68,14 @@ pub fn of(folder: &Path, wanted: &BTreeSet<String>) -> Result<Certificate, Strin
             .map_err(|error| format!("{}: {error}", file(name).display()))
     };
     let wrong = |error: rcgen::Error| format!("no certificate can be made: {error}");
-    let (authority, authority_key) = match (read("authority.pem"), read("authority.key")) {
-        (Some(authority), Some(key)) => (authority, key),
-        _ => {
-            let (authority, key) = new_authority().map_err(wrong)?;
-            write("authority.key", &key, 0o600)?;
-            write("authority.pem", &authority, 0o644)?;
-            (authority, key)
-        }
+    let kept = read("authority.pem").zip(read("authority.key"));
+    let (authority, authority_key) = if let Some(kept) = kept {
+        kept
+    } else {
+        let (authority, key) = new_authority().map_err(wrong)?;
+        write("authority.key", &key, 0o600)?;
+        write("authority.pem", &authority, 0o644)?;
+        (authority, key)
     };
     let known: BTreeSet<String> = read("names")
         .unwrap_or_default()

@@ -41,9 +41,12 @@ pub fn pages(router: Router, ready: Ready, endpoint: &str, namespace: &str, auth
         .route("/healthz", get(async || "ok"))
         .route(
             "/readyz",
-            get(async move || match ready.get() {
-                true => (StatusCode::OK, "ok"),
-                false => (StatusCode::SERVICE_UNAVAILABLE, "the lab is not at work"),
+            get(async move || {
+                if ready.get() {
+                    (StatusCode::OK, "ok")
+                } else {
+                    (StatusCode::SERVICE_UNAVAILABLE, "the lab is not at work")
+                }
             }),
         )
         .route("/v1/auth/config", get(async move || Json(config)))

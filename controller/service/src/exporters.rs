@@ -6,7 +6,7 @@ use futures::stream::{self, BoxStream, StreamExt as _};
 use jiff::Timestamp;
 use jumpstarter_api::{
     Client, Device, Exporter, ExporterState, ExporterStatus, Lease, LeaseSpec, ObjectMeta, Reference,
-    ResourceExt as _, condition,
+    ResourceExt, condition,
     exporter::{ONLINE, REGISTERED},
     labels,
     time::whole,
@@ -65,7 +65,7 @@ pub(crate) fn refused(refusal: Refusal) -> Status {
 }
 
 /// Registrations and reports that cannot be written down are `INTERNAL`.
-fn internal(status: Status) -> Status {
+fn internal(status: &Status) -> Status {
     tracing::error!(why = status.message(), "what an exporter told could not be written down");
     Status::internal(status.message())
 }
@@ -226,7 +226,7 @@ impl<S: Store, F: Fetch> ControllerService for Exporters<S, F> {
                 Ok(Some(new))
             })
             .await
-            .map_err(internal)?;
+            .map_err(|status| internal(&status))?;
         self.lab.seen(&name);
         tracing::info!(exporter = name, devices = devices.len(), "an exporter has registered");
         Ok(Response::new(RegisterResponse { uuid: registered.metadata.uid.unwrap_or_default() }))
@@ -249,7 +249,7 @@ impl<S: Store, F: Fetch> ControllerService for Exporters<S, F> {
             condition::set(&mut status.conditions, REGISTERED, false, "Unregister", &reason, generation, now);
         })
         .await
-        .map_err(internal)?;
+        .map_err(|status| internal(&status))?;
         tracing::info!(exporter = exporter.name_any(), reason, "an exporter has gone");
         Ok(Response::new(UnregisterResponse {}))
     }
@@ -276,7 +276,7 @@ impl<S: Store, F: Fetch> ControllerService for Exporters<S, F> {
                 condition::set(&mut status.conditions, ONLINE, online, reason, words, generation, now);
             })
             .await
-            .map_err(internal)?;
+            .map_err(|status| internal(&status))?;
         self.lab.seen(&name);
         tracing::debug!(exporter = name, state = state.name(), "an exporter says what it does");
         let lease = Reference::name(told.status.as_ref().and_then(|status| status.lease_ref.as_ref()));
@@ -431,7 +431,7 @@ impl<S: Store, F: Fetch> ControllerService for Exporters<S, F> {
         let client = self.callers.client(&request).await?.name_any();
         let (leases, _) = self.lab.list::<Lease>(active(), 0, "").await?;
         let own = leases.iter().filter(|lease| lease.spec.client_ref.name == client);
-        Ok(Response::new(ListLeasesResponse { names: own.map(|lease| lease.name_any()).collect() }))
+        Ok(Response::new(ListLeasesResponse { names: own.map(ResourceExt::name_any).collect() }))
     }
 
     async fn get_service_endpoints(

@@ -290,7 +290,7 @@ impl<S: Store> Lab<S> {
             match self.follow(&mut work).await {
                 // A watch fell behind: everything is read anew.
                 Err(StoreError::TooOld(_)) => {
-                    tracing::warn!("the lab fell behind its store, and reads everything anew")
+                    tracing::warn!("the lab fell behind its store, and reads everything anew");
                 }
                 Err(StoreError::Closed) => return Ok(()),
                 Err(error) => return Err(error),
@@ -329,10 +329,10 @@ impl<S: Store> Lab<S> {
         loop {
             let deadline = self.step(work);
             tokio::select! {
-                events = of_policies.next() => self.tell(events?),
-                events = of_clients.next() => self.tell(events?),
-                events = of_exporters.next() => self.tell(events?),
-                events = of_leases.next() => self.tell(events?),
+                events = of_policies.next() => self.tell(&events?),
+                events = of_clients.next() => self.tell(&events?),
+                events = of_exporters.next() => self.tell(&events?),
+                events = of_leases.next() => self.tell(&events?),
                 Some(answer) = work.next() => self.answered(answer),
                 () = self.0.told.notified() => {}
                 () = at(deadline) => {}
@@ -340,10 +340,10 @@ impl<S: Store> Lab<S> {
         }
     }
 
-    fn tell(&self, events: Vec<Event>) {
+    fn tell(&self, events: &[Event]) {
         {
             let mut leasing = self.leasing();
-            for event in &events {
+            for event in events {
                 let Some(kind) = stored::leasing_kind(&event.object.key.kind) else { continue };
                 match event.change {
                     Change::Deleted => leasing.remove(&LeasingKey::new(kind, event.object.key.name.as_str())),
@@ -355,7 +355,7 @@ impl<S: Store> Lab<S> {
                 }
             }
         }
-        for Event { object, .. } in &events {
+        for Event { object, .. } in events {
             self.changed(&object.key.kind, &object.key.name);
             // An exporter hears of its lease by the same way.
             if object.key.kind == Lease::KIND
@@ -492,7 +492,7 @@ fn tell(note: &Note) {
             tracing::info!(lease = &**lease, reason, refused, "a lease is over");
         }
         Note::Online { exporter, online: true } => {
-            tracing::info!(exporter = &**exporter, "an exporter is online")
+            tracing::info!(exporter = &**exporter, "an exporter is online");
         }
         Note::Online { exporter, online: false } => {
             tracing::warn!(exporter = &**exporter, "an exporter is offline");

@@ -47,8 +47,8 @@ async fn channel(serving: &Serving) -> Channel {
     connect::connect(&endpoint, &options).await.expect("a connection")
 }
 
-fn key(kind: &str, name: &str) -> Option<Key> {
-    Some(Key { kind: kind.to_owned(), name: name.to_owned() })
+fn key(kind: &str, name: &str) -> Key {
+    Key { kind: kind.to_owned(), name: name.to_owned() }
 }
 
 async fn create(admin: &mut AdminServiceClient<Channel>, kind: &str, name: &str) -> Credential {
@@ -61,7 +61,11 @@ async fn create(admin: &mut AdminServiceClient<Channel>, kind: &str, name: &str)
         made["status"]["credential"]["name"].is_string() && made["status"]["endpoint"].is_string(),
         "{made}"
     );
-    admin.issue(IssueRequest { key: key(kind, name), rotate: false }).await.expect("a token").into_inner()
+    admin
+        .issue(IssueRequest { key: Some(key(kind, name)), rotate: false })
+        .await
+        .expect("a token")
+        .into_inner()
 }
 
 fn asks<T>(credential: &Credential, name: &str, what: T) -> tonic::Request<T> {
@@ -132,7 +136,7 @@ async fn a_token_that_was_replaced_or_whose_owner_was_deleted_is_dead_at_once() 
     let mut client = ClientServiceClient::new(channel(&serving).await);
     client.list_exporters(asks(&old, "me", exporters())).await.expect("a list");
     let new = owner
-        .issue(IssueRequest { key: key("Client", "me"), rotate: true })
+        .issue(IssueRequest { key: Some(key("Client", "me")), rotate: true })
         .await
         .expect("a token")
         .into_inner();
@@ -140,7 +144,7 @@ async fn a_token_that_was_replaced_or_whose_owner_was_deleted_is_dead_at_once() 
     assert_eq!(refused.code(), Code::PermissionDenied);
     assert!(refused.message().contains("replaced by an administrator"), "{refused}");
     client.list_exporters(asks(&new, "me", exporters())).await.expect("a list");
-    owner.delete(DeleteRequest { key: key("Client", "me") }).await.expect("deleted");
+    owner.delete(DeleteRequest { key: Some(key("Client", "me")) }).await.expect("deleted");
     let refused = client.list_exporters(asks(&new, "me", exporters())).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unknown);
     assert!(refused.message().contains("clients.jumpstarter.dev \"me\" not found"), "{refused}");
@@ -167,7 +171,7 @@ async fn the_leases_of_a_client_that_is_deleted_end() {
         lease: Some(lease),
     };
     client.create_lease(asks(&me, "me", request)).await.expect("a lease");
-    owner.delete(DeleteRequest { key: key("Client", "me") }).await.expect("deleted");
+    owner.delete(DeleteRequest { key: Some(key("Client", "me")) }).await.expect("deleted");
     let list = ListLeasesRequest { parent: "namespaces/default".to_owned(), ..ListLeasesRequest::default() };
     let ended = async {
         while !client
@@ -208,7 +212,7 @@ async fn what_makes_no_sense_is_refused_with_the_reason() {
         assert_eq!(refused.code(), code, "{json}: {refused}");
         assert!(refused.message().contains(says), "{json}: {refused}");
     }
-    let none = owner.get(GetRequest { key: key("Exporter", "none") }).await.unwrap_err();
+    let none = owner.get(GetRequest { key: Some(key("Exporter", "none")) }).await.unwrap_err();
     assert_eq!(none.message(), "exporters.jumpstarter.dev \"none\" not found");
     serving.stop(GRACE).await;
 }

@@ -307,3 +307,17 @@ async fn lists_are_paged_and_filtered_and_hide_what_is_over() {
         .leases;
     assert_eq!(none.iter().map(|lease| &lease.name).collect::<Vec<_>>(), [&over.name]);
 }
+
+#[tokio::test]
+async fn an_exporter_that_is_deleted_is_told_so() {
+    let bench = Bench::new();
+    let (_rig, mut told) = bench.rig("rig", &[]).await;
+    told.next().await;
+    let key = jumpstarter_store::Key::new("Exporter", NAMESPACE, "rig");
+    jumpstarter_store::Store::delete(bench.lab.store(), &key, None).await.expect("deleted");
+    let status = told.fails().await;
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::Unknown, "exporters.jumpstarter.dev \"rig\" not found")
+    );
+}

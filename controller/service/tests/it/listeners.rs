@@ -55,7 +55,7 @@ async fn pitfall_x1_a_full_queue_is_refused_at_once_and_holds_up_nobody() {
     for number in 0..QUEUE {
         listeners.deliver("lease", tunnel(number), NOW).await.unwrap();
     }
-    let refused = listeners.deliver("lease", tunnel(9), Duration::from_secs(3600)).await.unwrap_err();
+    let refused = listeners.deliver("lease", tunnel(9), Duration::from_hours(1)).await.unwrap_err();
     assert_eq!(refused.code(), Code::ResourceExhausted);
     assert_eq!(refused.message(), "listener buffer full on lease lease");
     let mut new = listeners.listen("lease");
