@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use jiff::Timestamp;
 use jumpstarter_api::{
     Client, Condition, CustomResourceExt, Exporter, ExporterAccessPolicy, Lease, Resource, validation,
@@ -30,7 +30,7 @@ use crate::stored::{self, Stored};
 const TRIES: usize = 20;
 
 /// How long a new lease may take to be decided on, for whoever made it. It goes on afterwards.
-const DECISION: Duration = Duration::from_secs(2);
+const DECISION: Duration = Duration::from_secs(1);
 
 /// One namespace of a store, with everything that happens in it. Clones are the same lab.
 pub struct Lab<S>(Arc<Inner<S>>);
@@ -260,7 +260,9 @@ impl<S: Store> Lab<S> {
         let deadline = tokio::time::Instant::now() + DECISION;
         loop {
             let lease: Lease = self.get(name).await?;
-            let decided = lease.status.as_ref().is_some_and(|status| !status.conditions.is_empty());
+            // That an exporter is just being written about is not worth telling: it will be free in a moment.
+            let conditions = self.conditions(&lease);
+            let decided = conditions.last().is_some_and(|last| last.reason != "NotReady");
             let later = lease.spec.begin_time.as_ref().is_some_and(|begin| begin.0 > Timestamp::now());
             let over = tokio::time::timeout_at(deadline, changes.changed());
             if decided || later || over.await.is_err() {
@@ -332,7 +334,16 @@ impl<S: Store> Lab<S> {
                 events = of_policies.next() => self.tell(&events?),
                 events = of_clients.next() => self.tell(&events?),
                 events = of_exporters.next() => self.tell(&events?),
-                events = of_leases.next() => self.tell(&events?),
+                events = of_leases.next() => {
+                    let events = events?;
+                    // Each kind has a watch of its own. What was there before a lease has to be known before it: a lease must
+                    // not be refused because the exporter that it is for has not been heard of.
+                    while let Some(events) = of_policies.next().now_or_never() { self.tell(&events?); }
+                    while let Some(events) = of_clients.next().now_or_never() { self.tell(&events?); }
+                    while let Some(events) = of_exporters.next().now_or_never() { self.tell(&events?); }
+                    while let Some(Some(answer)) = work.next().now_or_never() { self.answered(answer); }
+                    self.tell(&events);
+                }
                 Some(answer) = work.next() => self.answered(answer),
                 () = self.0.told.notified() => {}
                 () = at(deadline) => {}

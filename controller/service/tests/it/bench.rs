@@ -115,6 +115,14 @@ impl Bench {
         self.exporters.register(rig.asks(request)).await.expect("registered");
         self.report(&rig, ExporterStatus::Available).await;
         let told = self.told(&rig).await;
+        // Until the lab has taken notice of it.
+        let mut changes = self.lab.changes::<Exporter>(name);
+        let known = async {
+            while !self.lab.get::<Exporter>(name).await.expect("there").is_registered() {
+                changes.changed().await.expect("the lab goes on");
+            }
+        };
+        tokio::time::timeout(SOON, known).await.expect("it is known in time");
         (rig, told)
     }
 

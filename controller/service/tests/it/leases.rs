@@ -321,3 +321,15 @@ async fn an_exporter_that_is_deleted_is_told_so() {
         (Code::Unknown, "exporters.jumpstarter.dev \"rig\" not found")
     );
 }
+
+#[tokio::test]
+async fn a_lease_right_behind_its_exporter_is_never_refused_for_lack_of_it() {
+    for _ in 0..50 {
+        let bench = Bench::new();
+        let me = bench.client("me").await;
+        // Nobody waits for the lab here: the lease follows in the same breath.
+        bench.exporter("rig", &[("board", "demo")]).await;
+        let lease = bench.lease(&me, "board=demo").await.expect("a lease");
+        assert_eq!(conditions(&lease), [condition("Pending", "True", "Offline")]);
+    }
+}
