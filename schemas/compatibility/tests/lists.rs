@@ -291,3 +291,23 @@ fn the_second_opinion_is_heard_where_the_first_one_missed_something() {
     let error = check(&released, &today, &Accepted::default()).unwrap_err().to_string();
     assert!(error.starts_with("released .proto files do not compile: "), "{error}");
 }
+
+/// A break that somebody accepted, or that is reported anyway, says nothing about another one in the same interface.
+#[test]
+fn the_second_opinion_is_heard_beside_other_breaks_of_the_interface() {
+    let mut released = released();
+    let proto = released.protos.get_mut("interfaces/lamp/v1/lamp.proto").unwrap();
+    assert!(proto.contains("repeated Light inner = 2"), "{proto}");
+    *proto = proto.replace("repeated Light inner = 2", "int64 lost = 99;\n  repeated Light inner = 2");
+    let mut today = Record::of(&[&before::LAMP], &[]).unwrap();
+    let lamp = today.interfaces.get_mut("example.lamp.v1").unwrap();
+    lamp.methods.retain(|method| method.export != "blink");
+    let proto = today.protos.get_mut("interfaces/lamp/v1/lamp.proto").unwrap();
+    let end = proto.find("  rpc Blink(").map(|at| at + proto[at..].find('\n').unwrap()).unwrap();
+    proto.replace_range(proto.find("  rpc Blink(").unwrap()..end, "");
+    let list = Accepted::parse(&entry("method-removed", "blink", "nobody has one")).unwrap();
+    let report = check(&released, &today, &list).unwrap();
+    assert_eq!(report.accepted.len(), 1, "{report}");
+    let places: Vec<_> = report.failures().map(|change| (change.rule, change.place.as_str())).collect();
+    assert_eq!(places, [("proto-changed", "interfaces/example.lamp.v1/Lamp.Shine.lost")], "{report}");
+}
