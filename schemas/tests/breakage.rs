@@ -44,7 +44,8 @@ const POWER: &str = "jumpstarter.driver.power.v1";
 fn a_method_more(released: &mut Record) {
     let power = released.interfaces.get_mut(POWER).expect("power");
     let mut method = power.methods.first().expect("a method").clone();
-    ("gone_method".clone_into(&mut method.export), "GoneMethod".clone_into(&mut method.rpc));
+    "gone_method".clone_into(&mut method.export);
+    "GoneMethod".clone_into(&mut method.rpc);
     method.renamed_from = Vec::new();
     power.methods.push(method);
 }

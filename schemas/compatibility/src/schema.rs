@@ -366,11 +366,13 @@ impl Comparison<'_> {
 impl Comparison<'_> {
     /// What an absent key means, then and now.
     fn default(&mut self, path: &[String], old: &Value, new: &Value) {
-        let default =
-            |root: &Value, schema: &Value| resolved(root, schema).get("default").map(ToString::to_string);
+        // Null is nothing as well.
+        let default = |root: &Value, schema: &Value| {
+            resolved(root, schema).remove("default").filter(|value| !value.is_null())
+        };
         let (before, after) = (default(self.old_root, old), default(self.new_root, new));
         if before != after {
-            let shown = |value: Option<String>| value.unwrap_or_else(|| "nothing".to_owned());
+            let shown = |value: Option<Value>| value.map_or("nothing".to_owned(), |value| value.to_string());
             let what =
                 format!("an absent {} means {} where it meant {}", key(path), shown(after), shown(before));
             let remedy = "change it back; accept it only if whoever says nothing is better off with it";

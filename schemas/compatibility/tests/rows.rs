@@ -536,6 +536,22 @@ fn schemas_are_compared_whatever_words_they_use() {
             &["range-narrowed"],
         ),
         (
+            key(json!({ "oneOf": [{ "const": "a" }, { "const": "b" }] })),
+            key(json!({ "type": "string" })),
+            &[],
+        ),
+        (
+            key(json!({ "oneOf": [{ "const": "a" }, { "const": "b" }] })),
+            key(json!({ "anyOf": [{ "type": "integer" }, { "type": "null" }] })),
+            &["type-narrowed"],
+        ),
+        (
+            key(json!({ "oneOf": [{ "const": "a" }, { "const": "b" }] })),
+            key(json!({ "anyOf": [{ "oneOf": [{ "const": "a" }, { "const": "c" }] }, { "type": "null" }] })),
+            &["value-removed"],
+        ),
+        (key(json!({ "type": "string", "default": null })), key(json!({ "type": "string" })), &[]),
+        (
             key(json!({ "type": ["string", "null"] })),
             key(json!({ "anyOf": [{ "type": "string" }, { "type": "object" }, { "type": "null" }] })),
             &[],

@@ -35,10 +35,18 @@ pub(super) fn has_alternatives(schema: &Map<String, Value>) -> bool {
 
 /// The forms of a value; a schema without alternatives has one, or one for each of its types.
 fn forms(root: &Value, name: Option<&str>, schema: &Value, depth: usize, found: &mut Vec<Form>) {
-    let whole = resolved(root, schema);
+    let mut whole = resolved(root, schema);
     let name = reference(schema).or(name);
-    if choices(&whole).is_none()
-        && depth < DEPTH
+    if let Some(values) = choices(&whole) {
+        // A list of values is one form, however it is written.
+        let values = values.iter().filter_map(|text| serde_json::from_str(text).ok()).collect();
+        whole.retain(|word, _| !["anyOf", "oneOf", "const"].contains(&word.as_str()));
+        whole.insert("enum".to_owned(), Value::Array(values));
+        let (name, schema) = (name.map(str::to_owned), Value::Object(whole.clone()));
+        found.push(Form { name, schema, resolved: whole });
+        return;
+    }
+    if depth < DEPTH
         && let Some(parts) = alternatives(&whole)
     {
         for part in parts {
@@ -47,7 +55,7 @@ fn forms(root: &Value, name: Option<&str>, schema: &Value, depth: usize, found: 
         return;
     }
     let name = name.map(str::to_owned);
-    let several = types(&whole).filter(|types| types.len() > 1 && choices(&whole).is_none());
+    let several = types(&whole).filter(|types| types.len() > 1);
     let Some(several) = several else {
         found.push(Form { name, schema: schema.clone(), resolved: whole });
         return;
