@@ -57,7 +57,7 @@ pub(crate) fn check(root: &Path) -> Result<bool, Box<dyn Error>> {
 pub(crate) fn release(root: &Path) -> Result<bool, Box<dyn Error>> {
     let today = today()?;
     let folder = root.join(RELEASED);
-    if folder.join("interfaces").exists() {
+    if files::exists(&folder)? {
         let report = report(root, &today)?;
         if report.failed() {
             eprint!("{report}");

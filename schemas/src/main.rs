@@ -53,11 +53,14 @@ struct Arguments {
     /// Record today's interfaces, drivers and files as those of a release, which later changes are compared with.
     #[arg(long, conflicts_with = "check")]
     release: bool,
+    /// Root of the project, if it is not where this program was compiled.
+    #[arg(long, value_name = "FOLDER", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/.."), hide_default_value = true)]
+    root: PathBuf,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = arguments.root;
     let documents = match documents::all() {
         Ok(documents) => documents,
         Err(error) => {

@@ -450,6 +450,72 @@ const EDITS: &[Edit] = &[
             "breaking for YAML files: driver oven: an absent key `baudrate` means 115200 where it meant 9600; change it back; accept it only if whoever says nothing is better off with it (key-default-changed)",
         ]),
     },
+    Edit {
+        name: "give_a_required_key_a_default",
+        replace: &[("    pub port: String,\n", "    #[default = \"/dev/ttyUSB0\"]\n    pub port: String,\n")],
+        expect: Passes,
+    },
+    // Configurations within configurations.
+    Edit {
+        name: "remove_a_key_of_a_part",
+        replace: &[("    /// Where the air goes.\n    pub outlet: Option<String>,\n", "")],
+        expect: Fails(&[
+            "breaking for YAML files: driver oven: key `vent.outlet` is gone; keep it for a release with `#[deprecated]`; if it has another name now, write `#[alias(\"…\")]` on the new one (key-removed)",
+        ]),
+    },
+    Edit {
+        name: "remove_a_deprecated_key_of_a_part",
+        replace: &[("    /// Was for another valve.\n    #[deprecated]\n    pub flap: Option<u8>,\n", "")],
+        expect: Warns(&[
+            "warning: driver oven: key `vent.flap` is gone; it was deprecated in the last release; files that still have it are wrong now (key-removed)",
+        ]),
+    },
+    Edit {
+        name: "change_the_default_of_a_key_of_a_part",
+        replace: &[("    #[default = 50]\n", "    #[default = 100]\n")],
+        expect: Fails(&[
+            "breaking for YAML files: driver oven: an absent key `vent.opening` means 100 where it meant 50; change it back; accept it only if whoever says nothing is better off with it (key-default-changed)",
+        ]),
+    },
+    Edit {
+        name: "add_a_required_key_to_a_part",
+        replace: &[("    pub valve: String,\n", "    pub valve: String,\n    /// How wide.\n    pub width: u32,\n")],
+        expect: Fails(&[
+            "breaking for YAML files: driver oven: key `vent.width` is new and required; give it a default: `#[default = …]`, or make it an `Option` (key-required)",
+        ]),
+    },
+    Edit {
+        name: "narrow_and_remove_keys_of_a_part",
+        replace: &[
+            ("    pub valve: String,\n", "    pub valve: u32,\n"),
+            ("    /// Where the air goes.\n    pub outlet: Option<String>,\n", ""),
+        ],
+        expect: Fails(&[
+            "breaking for YAML files: driver oven: key `vent.outlet` is gone; keep it for a release with `#[deprecated]`; if it has another name now, write `#[alias(\"…\")]` on the new one (key-removed)",
+            "breaking for YAML files: driver oven: key `vent.valve` cannot be string any more, only integer; take both, or add another key beside it (type-narrowed)",
+            "breaking for YAML files: driver oven: key `vent.valve` must be at least 0 where anything was enough; take both, or add another key beside it (range-narrowed)",
+        ]),
+    },
+    Edit {
+        name: "take_an_alias_of_a_key_of_a_part_away",
+        replace: &[("    #[alias(\"length\")]\n", "")],
+        expect: Fails(&[
+            "breaking for YAML files: driver oven: key `vent.length`, another name of `time`, is not taken any more; keep `#[alias(\"length\")]` on `time` (key-alias-removed)",
+        ]),
+    },
+    Edit {
+        name: "require_a_part",
+        replace: &[("    pub vent: Option<Vent>,\n", "    pub vent: Vent,\n")],
+        expect: Fails(&[
+            "breaking for YAML files: driver oven: key `vent` cannot be null any more; take both, or add another key beside it (type-narrowed)",
+            "breaking for YAML files: driver oven: key `vent` is required now; give it a default: `#[default = …]`, or make it an `Option` (key-required)",
+        ]),
+    },
+    Edit {
+        name: "add_an_optional_key_to_a_part",
+        replace: &[("    pub valve: String,\n", "    pub valve: String,\n    /// How wide.\n    pub width: Option<u32>,\n")],
+        expect: Passes,
+    },
     // Drivers and children.
     Edit {
         name: "rename_a_driver",

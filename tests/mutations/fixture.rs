@@ -117,9 +117,29 @@ pub struct OvenConfig {
     /// Names of the zones.
     #[default = Vec::new()]
     pub zones: Vec<String>,
+    /// How it lets air out.
+    pub vent: Option<Vent>,
     /// Is not looked at any more.
     #[deprecated]
     pub colour: Option<String>,
+}
+
+/// How an oven lets air out.
+#[config]
+pub struct Vent {
+    /// Which valve.
+    pub valve: String,
+    /// How far it opens, in percent.
+    #[default = 50]
+    pub opening: u8,
+    /// For how long, in seconds.
+    #[alias("length")]
+    pub time: Option<f64>,
+    /// Where the air goes.
+    pub outlet: Option<String>,
+    /// Was for another valve.
+    #[deprecated]
+    pub flap: Option<u8>,
 }
 
 /// How an oven heats.

@@ -25,11 +25,56 @@ pub struct Break {
     pub path: String,
     /// What is wrong.
     pub what: String,
+    /// The parts that lead there, the service first.
+    pub way: Vec<Part>,
+    /// Whether messages with different names were compared on the way: the break may be that they are different ones.
+    pub mixed: bool,
+}
+
+/// A part of a service, by its names in the released `.proto` file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The service.
+    Service,
+    /// A method.
+    Method(String),
+    /// A name that a method had.
+    FormerName(String),
+    /// A field of what a method is called with.
+    Parameter {
+        /// The method.
+        method: String,
+        /// The field.
+        name: String,
+    },
+    /// What a method answers with.
+    Answer(String),
+    /// A field of a message.
+    Field {
+        /// The message.
+        message: String,
+        /// The field.
+        name: String,
+    },
+    /// A number that a message reserves.
+    Reserved {
+        /// The message.
+        message: String,
+        /// The number.
+        number: u32,
+    },
+    /// A value of an enum.
+    Value {
+        /// The enum.
+        enumeration: String,
+        /// Its number.
+        number: i32,
+    },
 }
 
 impl Break {
     pub(crate) fn into_change(self) -> Change {
-        let Self { package, path, what } = self;
+        let Self { package, path, what, .. } = self;
         Change::breaking(
             "proto-changed",
             Breaks::NATIVE,
@@ -54,16 +99,13 @@ pub fn compare(
                 package: service.package_name().to_owned(),
                 new: &new,
                 path: Vec::new(),
+                way: Vec::new(),
+                mixed: false,
                 seen: BTreeSet::new(),
-                breaks: BTreeSet::new(),
+                breaks: BTreeMap::new(),
             };
             comparison.service(&service);
-            let package = comparison.package;
-            breaks.extend(comparison.breaks.into_iter().map(|(path, what)| Break {
-                package: package.clone(),
-                path,
-                what,
-            }));
+            breaks.extend(comparison.breaks.into_values());
         }
     }
     Ok(breaks)
@@ -109,29 +151,59 @@ struct Comparison<'a> {
     package: String,
     new: &'a DescriptorPool,
     path: Vec<String>,
+    way: Vec<Part>,
+    mixed: bool,
     seen: BTreeSet<(String, String, Travels)>,
-    breaks: BTreeSet<(String, String)>,
+    breaks: BTreeMap<(String, String), Break>,
+}
+
+/// Whose fields are compared.
+enum Owner {
+    /// What this method is called with.
+    Request(String),
+    /// The message of this name.
+    Message(String),
+}
+
+impl Owner {
+    fn field(&self, name: &str) -> Part {
+        let name = name.to_owned();
+        match self {
+            Self::Request(method) => Part::Parameter { method: method.clone(), name },
+            Self::Message(message) => Part::Field { message: message.clone(), name },
+        }
+    }
 }
 
 impl Comparison<'_> {
     fn add(&mut self, what: impl Into<String>) {
-        self.breaks.insert((self.path.join("."), what.into()));
+        let (path, what) = (self.path.join("."), what.into());
+        let (package, way, mixed) = (self.package.clone(), self.way.clone(), self.mixed);
+        let found = Break { package, path: path.clone(), what: what.clone(), way, mixed };
+        self.breaks.entry((path, what)).or_insert(found);
     }
 
-    fn within(&mut self, name: &str, look: impl FnOnce(&mut Self)) {
+    fn within(&mut self, name: &str, part: Part, look: impl FnOnce(&mut Self)) {
         self.path.push(name.to_owned());
-        look(self);
+        self.at(part, look);
         self.path.pop();
     }
 
+    fn at(&mut self, part: Part, look: impl FnOnce(&mut Self)) {
+        self.way.push(part);
+        look(self);
+        self.way.pop();
+    }
+
     fn service(&mut self, old: &ServiceDescriptor) {
-        self.within(old.name(), |this| {
+        self.within(old.name(), Part::Service, |this| {
             let Some(new) = this.new.get_service_by_name(old.full_name()) else {
                 this.add("the service is gone");
                 return;
             };
             for method in old.methods() {
-                this.within(method.name(), |this| this.method(&method, &new));
+                let part = Part::Method(method.name().to_owned());
+                this.within(method.name(), part, |this| this.method(&method, &new));
             }
         });
     }
@@ -139,7 +211,9 @@ impl Comparison<'_> {
     fn method(&mut self, old: &MethodDescriptor, new: &ServiceDescriptor) {
         for former in former_names(old) {
             if answering(new, &former).is_none() {
-                self.add(format!("the former name {former} is gone"));
+                self.at(Part::FormerName(former.clone()), |this| {
+                    this.add(format!("the former name {former} is gone"));
+                });
             }
         }
         let Some(new) = answering(new, old.name()) else {
@@ -152,17 +226,27 @@ impl Comparison<'_> {
             self.add("other streaming");
             return;
         }
-        self.message(&old.input(), &new.input(), Travels::ToServer);
-        self.message(&old.output(), &new.output(), Travels::ToClient);
+        let request = Owner::Request(old.name().to_owned());
+        self.message(&old.input(), &new.input(), Travels::ToServer, Some(request));
+        self.at(Part::Answer(old.name().to_owned()), |this| {
+            this.message(&old.output(), &new.output(), Travels::ToClient, None);
+        });
     }
 
-    fn message(&mut self, old: &MessageDescriptor, new: &MessageDescriptor, travels: Travels) {
+    fn message(
+        &mut self,
+        old: &MessageDescriptor,
+        new: &MessageDescriptor,
+        travels: Travels,
+        owner: Option<Owner>,
+    ) {
+        let message = || Owner::Message(old.name().to_owned());
         let known = |message: &MessageDescriptor| message.full_name().starts_with("google.protobuf.");
         if known(old) || known(new) {
             // Nothing at all may become a message of one's own, whose fields are then all new.
             if old.full_name() != new.full_name() {
                 if old.full_name() == "google.protobuf.Empty" {
-                    self.fields(&[], old, new, travels);
+                    self.fields(&[], old, new, travels, &owner.unwrap_or_else(message));
                 } else {
                     self.add(format!("{} is {} now", old.full_name(), new.full_name()));
                 }
@@ -170,7 +254,10 @@ impl Comparison<'_> {
             return;
         }
         if self.seen.insert((old.full_name().to_owned(), new.full_name().to_owned(), travels)) {
-            self.fields(&old.fields().collect::<Vec<_>>(), old, new, travels);
+            let (fields, earlier) = (old.fields().collect::<Vec<_>>(), self.mixed);
+            self.mixed |= owner.is_none() && old.name() != new.name();
+            self.fields(&fields, old, new, travels, &owner.unwrap_or_else(message));
+            self.mixed = earlier;
         }
     }
 
@@ -180,18 +267,20 @@ impl Comparison<'_> {
         old: &MessageDescriptor,
         new: &MessageDescriptor,
         travels: Travels,
+        owner: &Owner,
     ) {
         let reserved = |message: &MessageDescriptor, number: u32| {
             message.reserved_ranges().any(|range| range.contains(&number))
         };
         for before in fields {
             let moved = new.get_field_by_name(before.name()).map(|after| after.number());
+            let part = || owner.field(before.name());
             if let Some(number) = moved.filter(|number| *number != before.number()) {
-                self.within(before.name(), |this| {
+                self.within(before.name(), part(), |this| {
                     this.add(format!("number {} is {number} now", before.number()));
                 });
             }
-            self.within(before.name(), |this| match new.get_field(before.number()) {
+            self.within(before.name(), part(), |this| match new.get_field(before.number()) {
                 Some(after) => this.field(before, &after, travels),
                 None if reserved(new, before.number()) => {}
                 None => this.add(format!("number {} is gone, and not reserved", before.number())),
@@ -200,7 +289,7 @@ impl Comparison<'_> {
         for after in
             new.fields().filter(|after| fields.iter().all(|before| before.number() != after.number()))
         {
-            self.within(after.name(), |this| {
+            self.within(after.name(), owner.field(after.name()), |this| {
                 if reserved(old, after.number()) {
                     this.add(format!("number {} was reserved", after.number()));
                 }
@@ -213,7 +302,8 @@ impl Comparison<'_> {
         for range in old.reserved_ranges() {
             for number in range.start..range.end {
                 if !reserved(new, number) && new.get_field(number).is_none() {
-                    self.add(format!("number {number} is not reserved any more"));
+                    let part = Part::Reserved { message: old.name().to_owned(), number };
+                    self.at(part, |this| this.add(format!("number {number} is not reserved any more")));
                 }
             }
         }
@@ -249,7 +339,7 @@ impl Comparison<'_> {
 
     fn kind(&mut self, old: &FieldDescriptor, new: &FieldDescriptor, travels: Travels) {
         match (old.kind(), new.kind()) {
-            (Kind::Message(old), Kind::Message(new)) => self.message(&old, &new, travels),
+            (Kind::Message(old), Kind::Message(new)) => self.message(&old, &new, travels, None),
             (Kind::Enum(old), Kind::Enum(new)) => self.enumeration(&old, &new),
             (old, new) if old == new => {}
             (old, new) => {
@@ -269,18 +359,19 @@ impl Comparison<'_> {
 
     fn enumeration(&mut self, old: &EnumDescriptor, new: &EnumDescriptor) {
         for value in old.values() {
-            match new.get_value_by_name(value.name()) {
+            let part = Part::Value { enumeration: old.name().to_owned(), number: value.number() };
+            self.at(part, |this| match new.get_value_by_name(value.name()) {
                 Some(same) if same.number() == value.number() => {}
-                Some(other) => self.add(format!("{} has number {} now", value.name(), other.number())),
+                Some(other) => this.add(format!("{} has number {} now", value.name(), other.number())),
                 // With its number it is only a name, unless that is another value's.
                 None => {
                     let taken = new.get_value(value.number());
                     let known = taken.is_some_and(|taken| old.get_value_by_name(taken.name()).is_none());
                     if !known {
-                        self.add(format!("{} is gone", value.name()));
+                        this.add(format!("{} is gone", value.name()));
                     }
                 }
-            }
+            });
         }
     }
 }

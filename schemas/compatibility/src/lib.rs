@@ -32,11 +32,13 @@
 //! | `interfaces`, `parameters`, `messages`, `types` | the rules for what travels |
 //! | `drivers`, `schema` | the rules for what stands in exporter files |
 //! | [`descriptors`] | the second opinion, on `.proto` texts |
+//! | `agreement` | what only the second opinion sees |
 //! | `accepted` | breaks that were accepted, with reasons |
 
 #![forbid(unsafe_code)]
 
 mod accepted;
+mod agreement;
 mod change;
 pub mod descriptors;
 mod drivers;
@@ -95,23 +97,9 @@ pub struct Report {
 pub fn check(released: &Record, today: &Record, accepted: &Accepted) -> Result<Report, Error> {
     let mut changes = compare(released, today);
     let second = descriptors::compare(&released.protos, &today.protos)?;
-    changes.extend(disagreements(&changes, second));
+    changes.extend(agreement::missed(released, &changes, second));
     let (changes, accepted, problems) = accepted.take_off(changes);
     Ok(Report { changes, accepted, problems })
-}
-
-/// Breaks of `.proto` files in interfaces for which the comparison of descriptions found none.
-fn disagreements(changes: &[Change], second: Vec<descriptors::Break>) -> Vec<Change> {
-    let known = |found: &descriptors::Break| {
-        let inside = format!("interfaces/{}/", found.package);
-        let whole = format!("interfaces/{}", found.package);
-        changes.iter().any(|change| {
-            change.in_proto
-                && change.breaks.native
-                && (change.place == whole || change.place.starts_with(&inside))
-        })
-    };
-    second.into_iter().filter(|found| !known(found)).map(descriptors::Break::into_change).collect()
 }
 
 impl Report {

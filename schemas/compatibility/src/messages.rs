@@ -3,7 +3,7 @@
 use crate::{
     change::{Breaks, Change, Verdict},
     interfaces::{Direction, Pair},
-    parameters::{consequence, lost_legacy, lost_native, shown, words},
+    parameters::{consequence, lost_legacy, lost_native, may_be_absent, shown, words},
     record::{Field, Message, Presence},
     types::{Mismatch, Type},
 };
@@ -198,7 +198,7 @@ impl Pair<'_> {
                 what,
                 remedy,
             ));
-        } else if old.default != new.default {
+        } else if old.default != new.default && may_be_absent(old.presence) && may_be_absent(new.presence) {
             let change = Change::breaking(
                 "field-default-changed",
                 Breaks::BOTH,

@@ -172,7 +172,7 @@ fn presence(pair: &mut Pair<'_>, method: &Method, old: &Param, new: &Param) {
             "change it back, or add a parameter at the end beside it",
         );
         pair.changes.push(change);
-    } else if old.default != new.default {
+    } else if old.default != new.default && may_be_absent(old.presence) && may_be_absent(new.presence) {
         let change = Change::breaking(
             "parameter-default-changed",
             Breaks::BOTH,
@@ -242,6 +242,11 @@ pub(crate) fn words(presence: Presence) -> &'static str {
         Presence::Default => "left to its default when absent",
         Presence::Repeated => "a list or map",
     }
+}
+
+/// Whether it means something that there is none: otherwise nobody can rely on what.
+pub(crate) fn may_be_absent(presence: Presence) -> bool {
+    matches!(presence, Presence::Optional | Presence::Default)
 }
 
 pub(crate) fn shown(default: Option<&serde_json::Value>) -> String {

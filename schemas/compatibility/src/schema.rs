@@ -1,5 +1,6 @@
 //! JSON Schemas of what people write: which files that were right are wrong now.
 
+mod forms;
 mod words;
 
 use std::collections::BTreeSet;
@@ -7,7 +8,8 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use crate::change::{Breaks, Change, Changes, Verdict};
-use words::{Range, branches, choices, clauses, reference, resolved, spelled, types, width};
+use forms::has_alternatives;
+use words::{Range, choices, clauses, reference, resolved, types, width};
 
 /// Words that say nothing about which values are right.
 const DOCUMENTATION: &[&str] =
@@ -139,23 +141,14 @@ impl Comparison<'_> {
         {
             self.push(Verdict::Compatible, "key-deprecated", path, format!("{name} is deprecated"), "");
         }
-        if old.get("default") != new.get("default") && path_is_key(path) {
-            let shown = |map: &Map<String, Value>| {
-                map.get("default").map_or_else(|| "nothing".to_owned(), ToString::to_string)
-            };
-            self.breaking(
-                "key-default-changed",
-                path,
-                format!("an absent {name} means {} where it meant {}", shown(new), shown(old)),
-                "change it back; accept it only if whoever says nothing is better off with it",
-            );
-        }
         match (choices(old), choices(new)) {
             (Some(old), Some(new)) => {
                 for gone in old.difference(&new) {
+                    let mut place = path.clone();
+                    place.push(gone.trim_matches('"').to_owned());
                     self.breaking(
                         "value-removed",
-                        path,
+                        &place,
                         format!("{name} cannot be {gone} any more"),
                         "keep it, with `#[alias(…)]` on the value that takes its place",
                     );
@@ -172,18 +165,16 @@ impl Comparison<'_> {
             }
             (Some(_) | None, None) => {}
         }
-        let (before, after) = (branches(old), branches(new));
-        if before.len() + after.len() > 2 {
-            self.branches(path, &before, &after);
-        } else {
+        let (before, after) = (has_alternatives(old), has_alternatives(new));
+        if before || after {
+            self.forms(path, old, new);
+        }
+        // What stands beside alternatives is right for all of them.
+        if before == after {
             self.types(path, old, new);
             self.bounds(path, old, new);
             self.object(path, old, new);
-            if let (Some(old), Some(new)) = (old.get("items"), new.get("items")) {
-                path.push("items".to_owned());
-                self.schema(path, old, new);
-                path.pop();
-            }
+            self.items(path, old, new);
         }
         for word in old.keys().chain(new.keys()).collect::<BTreeSet<_>>() {
             let unknown = !COMPARED.contains(&word.as_str()) && !word.starts_with("x-");
@@ -198,28 +189,15 @@ impl Comparison<'_> {
         }
     }
 
-    /// Each form that was right must be right in one of the new forms.
-    fn branches(&mut self, path: &[String], old: &[Value], new: &[Value]) {
-        for before in old {
-            let fits = new.iter().any(|after| {
-                let mut attempt = Comparison {
-                    old_root: self.old_root,
-                    new_root: self.new_root,
-                    found: Vec::new(),
-                    open: self.open.clone(),
-                };
-                attempt.schema(&mut path.to_vec(), before, after);
-                attempt.found.iter().all(|found| found.verdict != Verdict::Breaking)
-            });
-            if !fits {
-                let form = spelled(&resolved(self.old_root, before));
-                self.breaking(
-                    "type-narrowed",
-                    path,
-                    format!("{} cannot be {form} any more", key(path)),
-                    REMEDY,
-                );
-            }
+    fn items(&mut self, path: &mut Vec<String>, old: &Map<String, Value>, new: &Map<String, Value>) {
+        let Some(after) = new.get("items") else { return };
+        // Without a word about them, items could be anything.
+        let anything = Value::Bool(true);
+        let before = old.get("items").unwrap_or(&anything);
+        if types(old).is_none_or(|types| types.contains("array")) {
+            path.push("items".to_owned());
+            self.schema(path, before, after);
+            path.pop();
         }
     }
 
@@ -314,25 +292,22 @@ impl Comparison<'_> {
         let closed = |map: &Map<String, Value>| map.get("additionalProperties") == Some(&Value::Bool(false));
         let is_object = |map: &Map<String, Value>| types(map).is_none_or(|types| types.contains("object"));
         for (name, old_key) in &before {
+            if is_compared_as_another(name, &before, &after) {
+                continue;
+            }
             path.push(name.clone());
             match after.get(name) {
-                Some(new_key) => self.schema(path, old_key, new_key),
-                None if !closed(new) => {
-                    self.push(Verdict::Compatible, "key-removed", path, format!("{} has no meaning any more", key(path)), "");
+                Some(new_key) => {
+                    self.schema(path, old_key, new_key);
+                    if may_be_absent(name, old) && may_be_absent(name, new) {
+                        self.default(path, old_key, new_key);
+                    }
                 }
-                None if old_key.get("deprecated") == Some(&Value::Bool(true)) => self.push(
-                    Verdict::Warning,
-                    "key-removed",
-                    path,
-                    format!("{} is gone; it was deprecated in the last release", key(path)),
-                    "files that still have it are wrong now",
-                ),
-                None => self.breaking(
-                    "key-removed",
-                    path,
-                    format!("{} is gone", key(path)),
-                    "keep it for a release with `#[deprecated]`; if it has another name now, write `#[alias(\"…\")]` on the new one",
-                ),
+                None if !closed(new) => {
+                    let what = format!("{} has no meaning any more", key(path));
+                    self.push(Verdict::Compatible, "key-removed", path, what, "");
+                }
+                None => self.removed(path, old_key, &before, &after),
             }
             path.pop();
         }
@@ -341,7 +316,13 @@ impl Comparison<'_> {
             self.push(Verdict::Compatible, "key-added", path, format!("{} is new", key(path)), "");
             path.pop();
         }
-        let known = clauses(old);
+        // Names that are gone were reported as such.
+        let mut known = clauses(old);
+        for clause in &mut known {
+            if clause.iter().any(|name| after.contains_key(name)) {
+                clause.retain(|name| after.contains_key(name));
+            }
+        }
         for clause in clauses(new) {
             if known.iter().any(|known| known.is_subset(&clause)) {
                 continue;
@@ -353,8 +334,6 @@ impl Comparison<'_> {
             } else {
                 "is new and required"
             };
-            // What it meant when it was absent is beside the point.
-            self.found.retain(|found| found.rule != "key-default-changed" || found.path != *path);
             self.breaking(
                 "key-required",
                 path,
@@ -384,15 +363,91 @@ impl Comparison<'_> {
     }
 }
 
+impl Comparison<'_> {
+    /// What an absent key means, then and now.
+    fn default(&mut self, path: &[String], old: &Value, new: &Value) {
+        // Null is nothing as well.
+        let default = |root: &Value, schema: &Value| {
+            resolved(root, schema).remove("default").filter(|value| !value.is_null())
+        };
+        let (before, after) = (default(self.old_root, old), default(self.new_root, new));
+        if before != after {
+            let shown = |value: Option<Value>| value.map_or("nothing".to_owned(), |value| value.to_string());
+            let what =
+                format!("an absent {} means {} where it meant {}", key(path), shown(after), shown(before));
+            let remedy = "change it back; accept it only if whoever says nothing is better off with it";
+            self.breaking("key-default-changed", path, what, remedy);
+        }
+    }
+
+    /// A key that is not taken any more.
+    fn removed(
+        &mut self,
+        path: &[String],
+        old: &Value,
+        before: &Map<String, Value>,
+        after: &Map<String, Value>,
+    ) {
+        let name = key(path);
+        if let Some(real) = alias_of(old) {
+            // Where the key itself is gone, its other names go with it.
+            if after.contains_key(real) || !before.contains_key(real) {
+                let old_name = path.last().map(String::as_str).unwrap_or_default();
+                self.breaking(
+                    "key-alias-removed",
+                    path,
+                    format!("{name}, another name of `{real}`, is not taken any more"),
+                    format!("keep `#[alias(\"{old_name}\")]` on `{real}`"),
+                );
+            }
+        } else if old.get("deprecated") == Some(&Value::Bool(true)) {
+            self.push(
+                Verdict::Warning,
+                "key-removed",
+                path,
+                format!("{name} is gone; it was deprecated in the last release"),
+                "files that still have it are wrong now",
+            );
+        } else {
+            self.breaking(
+                "key-removed",
+                path,
+                format!("{name} is gone"),
+                "keep it for a release with `#[deprecated]`; if it has another name now, write `#[alias(\"…\")]` on the new one",
+            );
+        }
+    }
+}
+
+/// The key that this one is another name of.
+fn alias_of(schema: &Value) -> Option<&str> {
+    schema.get("x-alias-of")?.as_str()
+}
+
+/// Whether a key is, and was, another name of a key that is compared itself.
+fn is_compared_as_another(name: &str, before: &Map<String, Value>, after: &Map<String, Value>) -> bool {
+    let bare = |keys: &Map<String, Value>, name: &str| {
+        let mut schema = keys.get(name)?.as_object()?.clone();
+        schema.retain(|word, _| word != "deprecated" && word != "x-alias-of");
+        Some(schema)
+    };
+    let Some(real) = after.get(name).and_then(alias_of) else { return false };
+    let was = |one: &str, other: &str| before.get(one).and_then(alias_of) == Some(other);
+    (was(name, real) || was(real, name))
+        && bare(before, real).is_some_and(|schema| bare(before, name) == Some(schema))
+        && bare(after, real).is_some_and(|schema| bare(after, name) == Some(schema))
+}
+
+/// Whether a mapping is right without this key.
+fn may_be_absent(name: &str, mapping: &Map<String, Value>) -> bool {
+    clauses(mapping).iter().all(|clause| !clause.contains(name))
+}
+
 const REMEDY: &str = "take both, or add another key beside it";
 
 /// `key `config.baudrate``, or the configuration itself.
 fn key(path: &[String]) -> String {
     if path.is_empty() { "the configuration".to_owned() } else { format!("key `{}`", path.join(".")) }
-}
-
-fn path_is_key(path: &[String]) -> bool {
-    path.last().is_some_and(|last| last != "items" && last != "*")
 }
 
 fn shown(number: Option<f64>) -> String {

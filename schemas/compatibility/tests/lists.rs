@@ -222,6 +222,7 @@ fn a_record_is_read_as_it_was_written() {
                 "common-config.json",
                 "drivers/lamp.json",
                 "interfaces/example.lamp.v1.yaml",
+                "manifest.json",
                 "proto/interfaces/lamp/v1/lamp.proto",
                 "some-file.json"
             ]
@@ -240,7 +241,10 @@ fn a_record_is_read_as_it_was_written() {
     let less = released();
     let changed: BTreeSet<_> =
         files::write(folder.path(), &less).unwrap().iter().map(|path| path.display().to_string()).collect();
-    assert_eq!(changed, BTreeSet::from(["drivers/lamp.json".to_owned(), "some-file.json".to_owned()]));
+    assert_eq!(
+        changed,
+        BTreeSet::from(["drivers/lamp.json", "manifest.json", "some-file.json"].map(str::to_owned))
+    );
     assert_eq!(files::read(folder.path()).unwrap(), less);
     assert!(folder.path().join("README.md").exists());
 }
@@ -273,6 +277,45 @@ fn a_record_that_is_missing_or_damaged_is_an_error_that_names_the_file() {
     }
 }
 
+/// What is not there cannot be compared, and would look as if it were new.
+#[test]
+fn a_record_with_parts_that_are_missing_changed_or_not_its_own_is_refused() {
+    let driver: &dyn DriverFactory = LampDriver::DRIVER;
+    let record = Record::of(&[&before::LAMP], &[driver]).unwrap();
+    let written = || {
+        let folder = tempfile::tempdir().unwrap();
+        files::write(folder.path(), &record).unwrap();
+        folder
+    };
+    let refused = |folder: &tempfile::TempDir| {
+        assert!(files::exists(folder.path()).unwrap());
+        let error = files::read(folder.path()).unwrap_err().to_string();
+        let (_, error) = error.split_once(" is not as it was written: ").expect(&error);
+        error.strip_suffix("; restore it from the commit of that release").expect(error).to_owned()
+    };
+    for path in files::print(&record).unwrap().into_keys() {
+        let folder = written();
+        fs::remove_file(folder.path().join(&path)).unwrap();
+        assert_eq!(refused(&folder), format!("{} is missing", path.display()));
+    }
+    for part in ["interfaces", "drivers", "proto"] {
+        let folder = written();
+        fs::remove_dir_all(folder.path().join(part)).unwrap();
+        assert!(refused(&folder).starts_with(&format!("{part}/")));
+    }
+    let folder = written();
+    let path = folder.path().join("proto/interfaces/lamp/v1/lamp.proto");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace('\n', "\r\n")).unwrap();
+    files::read(folder.path()).expect("other line ends are the same text");
+    fs::write(&path, text.replace("double level", "float level")).unwrap();
+    fs::write(folder.path().join("more.json"), "{}").unwrap();
+    assert_eq!(
+        refused(&folder),
+        "proto/interfaces/lamp/v1/lamp.proto was changed, more.json is not part of it"
+    );
+}
+
 #[test]
 fn the_second_opinion_is_heard_where_the_first_one_missed_something() {
     let mut released = Record::of(&[&after::LAMP], &[]).unwrap();
@@ -290,4 +333,24 @@ fn the_second_opinion_is_heard_where_the_first_one_missed_something() {
     released.protos.insert("interfaces/lamp/v1/lamp.proto".to_owned(), "syntax = ".to_owned());
     let error = check(&released, &today, &Accepted::default()).unwrap_err().to_string();
     assert!(error.starts_with("released .proto files do not compile: "), "{error}");
+}
+
+/// A break that somebody accepted, or that is reported anyway, says nothing about another one in the same interface.
+#[test]
+fn the_second_opinion_is_heard_beside_other_breaks_of_the_interface() {
+    let mut released = released();
+    let proto = released.protos.get_mut("interfaces/lamp/v1/lamp.proto").unwrap();
+    assert!(proto.contains("repeated Light inner = 2"), "{proto}");
+    *proto = proto.replace("repeated Light inner = 2", "int64 lost = 99;\n  repeated Light inner = 2");
+    let mut today = Record::of(&[&before::LAMP], &[]).unwrap();
+    let lamp = today.interfaces.get_mut("example.lamp.v1").unwrap();
+    lamp.methods.retain(|method| method.export != "blink");
+    let proto = today.protos.get_mut("interfaces/lamp/v1/lamp.proto").unwrap();
+    let end = proto.find("  rpc Blink(").map(|at| at + proto[at..].find('\n').unwrap()).unwrap();
+    proto.replace_range(proto.find("  rpc Blink(").unwrap()..end, "");
+    let list = Accepted::parse(&entry("method-removed", "blink", "nobody has one")).unwrap();
+    let report = check(&released, &today, &list).unwrap();
+    assert_eq!(report.accepted.len(), 1, "{report}");
+    let places: Vec<_> = report.failures().map(|change| (change.rule, change.place.as_str())).collect();
+    assert_eq!(places, [("proto-changed", "interfaces/example.lamp.v1/Lamp.Shine.lost")], "{report}");
 }

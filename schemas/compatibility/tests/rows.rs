@@ -24,6 +24,10 @@ fn rules<'a>(changes: impl Iterator<Item = &'a Change>) -> Vec<&'static str> {
     changes.map(|change| change.rule).collect()
 }
 
+fn places(report: &Report) -> Vec<(&'static str, &str)> {
+    report.failures().map(|change| (change.rule, change.place.as_str())).collect()
+}
+
 const BOTH: &str = "native and legacy clients";
 const NATIVE: &str = "native clients";
 const LEGACY: &str = "legacy clients";
@@ -387,14 +391,76 @@ configurations!(
 );
 
 configurations!(
-    a_changed_default_is_a_warning,
+    a_changed_default_breaks_files_that_say_nothing,
     { #[default = 1] pub a: u32 } => { #[default = 2] pub a: u32 },
     |report| {
         assert_eq!(failures(report), [("key-default-changed", FILES.to_owned())]);
     }
 );
 
+configurations!(
+    a_required_key_may_get_a_default,
+    { pub port: String, #[alias("rate")] pub baud: u32 } => {
+        #[default = "x"] pub port: String, #[alias("rate")] #[default = 1] pub baud: u32
+    },
+    passes
+);
+
+configurations!(
+    a_changed_default_of_a_key_with_another_name_is_reported_once,
+    { #[alias("baudrate")] #[default = 1] pub baud: u32 } => { #[alias("baudrate")] #[default = 2] pub baud: u32 },
+    |report| assert_eq!(places(report), [("key-default-changed", "drivers/device/config/baud")])
+);
+
+configurations!(
+    a_removed_alias_of_a_key_breaks_files,
+    { #[alias("rate", "speed")] pub baud: u32 } => { #[alias("speed")] pub baud: u32 },
+    |report| {
+        assert_eq!(places(report), [("key-alias-removed", "drivers/device/config/rate")]);
+        assert_eq!(
+            report.failures().next().map(|change| change.what.as_str()),
+            Some("driver device: key `rate`, another name of `baud`, is not taken any more")
+        );
+        assert_eq!(report.warnings().count(), 0);
+    }
+);
+
+configurations!(
+    a_deprecated_key_goes_with_its_aliases,
+    { #[alias("rate")] #[deprecated] pub baud: Option<u32> } => {},
+    |report| {
+        assert!(!report.failed(), "{report}");
+        let places: Vec<_> = report.warnings().map(|change| change.place.as_str()).collect();
+        assert_eq!(places, ["drivers/device/config/baud"]);
+    }
+);
+
+interfaces!(
+    a_required_message_may_get_a_default,
+    { async fn set(&self, wait: jumpstarter::Delay) -> Result<()>; } => {
+        async fn set(&self, #[default = "1s"] wait: jumpstarter::Delay) -> Result<()>;
+    },
+    passes
+);
+
+interfaces!(
+    a_field_that_is_always_sent_may_get_a_default,
+    { async fn set(&self, it: Request) -> Result<()>; } => { async fn set(&self, it: Request) -> Result<()>; };
+    types { #[message] pub struct Request { pub wait: jumpstarter::Delay } }
+    => { #[message] pub struct Request { #[default = "1s"] pub wait: jumpstarter::Delay } },
+    passes
+);
+
+interfaces!(
+    a_changed_default_of_a_parameter_breaks_whoever_says_nothing,
+    { async fn set(&self, #[default = "2s"] wait: jumpstarter::Delay) -> Result<()>; } => {
+        async fn set(&self, #[default = "1s"] wait: jumpstarter::Delay) -> Result<()>;
+    },
+    |report| assert_eq!(failures(report), [("parameter-default-changed", BOTH.to_owned())])
+);
+
 /// Schemas that no driver of ours has yet, as other versions of a library might print them.
+#[allow(clippy::too_many_lines)] // A table.
 #[test]
 fn schemas_are_compared_whatever_words_they_use() {
     use serde_json::json;
@@ -456,6 +522,47 @@ fn schemas_are_compared_whatever_words_they_use() {
             &["type-narrowed"],
         ),
         (
+            key(json!({ "type": "array" })),
+            key(json!({ "type": "array", "items": { "type": "string" } })),
+            &["type-narrowed"],
+        ),
+        (
+            key(json!({ "type": "string" })),
+            key(json!({ "type": ["string", "array"], "items": { "type": "string" } })),
+            &[],
+        ),
+        (
+            key(json!({ "anyOf": [{ "type": "integer" }, { "type": "null" }] })),
+            key(json!({ "type": ["integer", "null"], "format": "uint8" })),
+            &["range-narrowed"],
+        ),
+        (
+            key(json!({ "oneOf": [{ "const": "a" }, { "const": "b" }] })),
+            key(json!({ "type": "string" })),
+            &[],
+        ),
+        (
+            key(json!({ "oneOf": [{ "const": "a" }, { "const": "b" }] })),
+            key(json!({ "anyOf": [{ "type": "integer" }, { "type": "null" }] })),
+            &["type-narrowed"],
+        ),
+        (
+            key(json!({ "oneOf": [{ "const": "a" }, { "const": "b" }] })),
+            key(json!({ "anyOf": [{ "oneOf": [{ "const": "a" }, { "const": "c" }] }, { "type": "null" }] })),
+            &["value-removed"],
+        ),
+        (key(json!({ "type": "string", "default": null })), key(json!({ "type": "string" })), &[]),
+        (
+            key(json!({ "type": ["string", "null"] })),
+            key(json!({ "anyOf": [{ "type": "string" }, { "type": "object" }, { "type": "null" }] })),
+            &[],
+        ),
+        (
+            key(json!({ "anyOf": [{ "enum": ["a", "b", "c"] }, { "type": "null" }] })),
+            key(json!({ "anyOf": [{ "enum": ["a"] }, { "type": "null" }] })),
+            &["value-removed", "value-removed"],
+        ),
+        (
             key(json!({ "type": "string" })),
             key(json!({ "type": "string", "not": { "const": "x" } })),
             &["schema-changed"],
@@ -468,6 +575,80 @@ fn schemas_are_compared_whatever_words_they_use() {
     ] {
         assert_eq!(rule(old.clone(), new.clone()), expected, "{old} → {new}");
     }
+}
+
+/// What stands in a mapping that may be left out, or that is one of several forms, is found where it is.
+#[test]
+fn mappings_among_other_forms_are_compared_key_by_key() {
+    use serde_json::{Value, json};
+    let compared = |old: &Value, new: &Value| {
+        let record = |schema: &Value| Record::default().with_schema("file", schema.clone());
+        jumpstarter_compatibility::compare(&record(old), &record(new))
+            .into_iter()
+            .filter(|change| change.verdict > Verdict::Compatible)
+            .map(|change| {
+                (change.rule, change.place.strip_prefix("schemas/file").unwrap().to_owned(), change.what)
+            })
+            .collect::<Vec<_>>()
+    };
+    let nest = |keys: Value, required: Value| json!({ "type": "object", "properties": keys, "required": required, "additionalProperties": false });
+    let string = json!({ "type": "string" });
+    // A tagged one, a named one, and one that is neither.
+    let schema = |tagged: Value, named: Value, inner: Value| {
+        json!({
+            "type": "object",
+            "$defs": { "Named": named, "Method": { "anyOf": [{ "type": "string" }, inner] } },
+            "properties": {
+                "tagged": { "oneOf": [
+                    nest(json!({ "type": { "const": "a" }, "x": string }), json!(["type"])),
+                    tagged,
+                ] },
+                "named": { "anyOf": [{ "$ref": "#/$defs/Named" }, { "type": "null" }] },
+                "methods": { "additionalProperties": { "anyOf": [{ "$ref": "#/$defs/Method" }, { "type": "null" }] } },
+            },
+        })
+    };
+    let tagged = nest(json!({ "type": { "const": "b" }, "x": string, "y": string }), json!(["type"]));
+    let named = nest(json!({ "time": { "type": "integer", "default": 1 }, "bearer": string }), json!([]));
+    let inner = nest(json!({ "command": string, "cwd": string }), json!(["command"]));
+    let old = schema(tagged.clone(), named.clone(), inner.clone());
+    assert_eq!(compared(&old, &old), []);
+    let new = schema(
+        nest(json!({ "type": { "const": "b" }, "x": string }), json!(["type"])),
+        nest(json!({ "time": { "type": "integer", "default": 2 } }), json!([])),
+        nest(json!({ "command": string, "cwd": string, "user": string }), json!(["command", "user"])),
+    );
+    let found = compared(&old, &new);
+    let found: Vec<_> =
+        found.iter().map(|(rule, place, what)| (*rule, place.as_str(), what.as_str())).collect();
+    assert_eq!(
+        found,
+        [
+            ("key-required", "/methods/*/user", "file: key `methods.*.user` is new and required"),
+            ("key-removed", "/named/bearer", "file: key `named.bearer` is gone"),
+            (
+                "key-default-changed",
+                "/named/time",
+                "file: an absent key `named.time` means 2 where it meant 1"
+            ),
+            ("key-removed", "/tagged/y", "file: key `tagged.y` is gone"),
+        ]
+    );
+    // Whether it may be left out is another question.
+    let required = |mut schema: Value| {
+        schema["properties"]["named"] = json!({ "$ref": "#/$defs/Named" });
+        schema
+    };
+    let narrower = compared(&old, &required(new.clone()));
+    assert!(
+        narrower.iter().any(|(rule, place, what)| *rule == "type-narrowed"
+            && place == "/named"
+            && what == "file: key `named` cannot be null any more"),
+        "{narrower:?}"
+    );
+    assert_eq!(narrower.len(), 5, "{narrower:?}");
+    let wider = compared(&required(old.clone()), &new);
+    assert_eq!(wider.len(), 4, "{wider:?}");
 }
 
 /// Two versions of a driver with its children.

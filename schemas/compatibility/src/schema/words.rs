@@ -51,16 +51,6 @@ pub(super) fn choices(schema: &Map<String, Value>) -> Option<BTreeSet<String>> {
     Some(all)
 }
 
-/// The forms of a value; a schema without alternatives has one.
-pub(super) fn branches(schema: &Map<String, Value>) -> Vec<Value> {
-    let forms = ["anyOf", "oneOf"].iter().find_map(|word| schema.get(*word)?.as_array());
-    forms.cloned().unwrap_or_else(|| {
-        // Documentation and defaults belong to the whole, not to one form.
-        let plain = schema.iter().filter(|(word, _)| !["default", "deprecated"].contains(&word.as_str()));
-        vec![Value::Object(plain.map(|(word, value)| (word.clone(), value.clone())).collect())]
-    })
-}
-
 pub(super) fn spelled(schema: &Map<String, Value>) -> String {
     match (types(schema), choices(schema)) {
         (_, Some(values)) => values.into_iter().collect::<Vec<_>>().join(" or "),
