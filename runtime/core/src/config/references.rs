@@ -168,7 +168,9 @@ impl<'a> Resolver<'a> {
                 };
                 let candidates: Vec<&str> = walk(&self.file.export)
                     .filter(|candidate| {
-                        candidate.names != node.names && !matches!(candidate.kind, NodeKind::Proxy { .. })
+                        candidate.names != node.names
+                            && !candidate.is_nameless()
+                            && !matches!(candidate.kind, NodeKind::Proxy { .. })
                     })
                     .map(|candidate| candidate.names.as_str())
                     .collect();
