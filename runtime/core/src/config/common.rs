@@ -18,10 +18,17 @@ pub struct CommonConfig {
     pub labels: IndexMap<String, String>,
     /// A fixed identity instead of a new one per session.
     #[serde(deserialize_with = "identity")]
+    #[schemars(extend("pattern" = UUID))]
     pub uuid: Option<Uuid>,
     /// The least important log records of this driver that are sent to clients.
     pub log_level: LogLevel,
 }
+
+/// The spellings of a UUID: with and without dashes, in braces, as a URN (RFC 9562, section 4).
+const UUID: &str = concat!(
+    "^(?:[0-9A-Fa-f]{32}|(?:urn:uuid:)?[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}",
+    r"|\{[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\})$",
+);
 
 /// A UUID in any of its spellings.
 fn identity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Uuid>, D::Error> {

@@ -252,7 +252,11 @@ impl JsonSchema for GrpcOption {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": ["string", "integer"] })
+        schemars::json_schema!({
+            "type": ["string", "integer"],
+            "minimum": i64::MIN,
+            "maximum": i64::MAX,
+        })
     }
 }
 
