@@ -75,7 +75,7 @@ impl<'de> Deserialize<'de> for LogLevel {
 }
 
 /// Where a driver runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Isolation {
     /// In the exporter's process.
@@ -83,4 +83,19 @@ pub enum Isolation {
     None,
     /// In a process of its own.
     Process,
+}
+
+impl<'de> Deserialize<'de> for Isolation {
+    /// Takes both; messages name only what this version can do.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        match name.as_str() {
+            "none" => Ok(Self::None),
+            "process" => Ok(Self::Process),
+            _ => Err(D::Error::invalid_value(
+                Unexpected::Str(&name),
+                &"`none`, for which it can also be left out",
+            )),
+        }
+    }
 }
