@@ -74,14 +74,41 @@ fn content(path: &Path, name: &str) -> Result<Vec<u8>, Refused> {
     if path == Path::new(STDIN) {
         std::io::stdin().lock().take(most + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     } else {
+        let metadata = std::fs::metadata(path).map_err(unreadable)?;
+        // What is no file may keep its reader waiting for ever. What a shell opened (`<(…)`) has a writer.
+        if let Some(what) = no_file(metadata.file_type()).filter(|_| !is_open_already(path)) {
+            return Err(Refused::Unreadable(format!(
+                "it is {what}, not a file; to check what a program writes, name `{STDIN}` and let it write to the \
+                 standard input"
+            )));
+        }
         let file = std::fs::File::open(path).map_err(unreadable)?;
-        length = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len());
+        length = Some(metadata).filter(std::fs::Metadata::is_file).map(|metadata| metadata.len());
         file.take(most + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     }
     if bytes.len() > MAX_BYTES {
         return Err(Refused::TooLong(Box::new(config::encoding::too_long(name, length))));
     }
     Ok(bytes)
+}
+
+/// What something is that has no content of its own.
+fn no_file(kind: std::fs::FileType) -> Option<&'static str> {
+    use std::os::unix::fs::FileTypeExt as _;
+    if kind.is_fifo() {
+        Some("a pipe")
+    } else if kind.is_socket() {
+        Some("a socket")
+    } else if kind.is_char_device() || kind.is_block_device() {
+        Some("a device")
+    } else {
+        None
+    }
+}
+
+/// Whether a path names something that this process was given when it was started.
+fn is_open_already(path: &Path) -> bool {
+    path.starts_with("/dev/fd") || path.starts_with("/proc/self/fd") || path == Path::new("/dev/stdin")
 }
 
 /// Where a file was probably meant to be.
@@ -123,7 +150,8 @@ pub(crate) fn home(lookup: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
 
 /// The file of an exporter with this alias: the user's, else the machine's.
 pub(crate) fn exporter(alias: &str) -> Result<PathBuf, Stop> {
-    find_exporter(alias).map_err(|reason| Stop::failed(format!("exporter {alias:?} {reason}")))
+    let advice = if is_alias(alias) { "" } else { "; use --exporter-config for a path" };
+    find_exporter(alias).map_err(|reason| Stop::failed(format!("exporter {alias:?} {reason}{advice}")))
 }
 
 /// The same, with the reason alone if there is none.
@@ -135,12 +163,13 @@ fn exporter_folders() -> Vec<PathBuf> {
     home(environment).map(|home| home.join("exporters")).into_iter().chain([PathBuf::from(SYSTEM)]).collect()
 }
 
+fn is_alias(word: &str) -> bool {
+    !(word.is_empty() || word == "." || word == ".." || word.contains(['/', '\\']))
+}
+
 fn find(alias: &str, folders: &[PathBuf]) -> Result<PathBuf, String> {
-    if alias.is_empty() || alias == "." || alias == ".." || alias.contains(['/', '\\']) {
-        return Err(
-            "is no alias: it names a file without folder and ending; use --exporter-config for a path"
-                .to_owned(),
-        );
+    if !is_alias(alias) {
+        return Err("is no alias: it names a file without folder and ending".to_owned());
     }
     let candidates =
         |ending: &'static str| folders.iter().map(move |folder| folder.join(format!("{alias}.{ending}")));
@@ -186,7 +215,9 @@ fn list(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
         .filter_map(Result::ok)
         .map(|entry| entry.path())
         .filter(|path| {
-            path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml") && !path.is_dir()
+            let ending = path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+            // A link that leads nowhere is told of, where it is read. Pipes and sockets only have the name of a file.
+            ending && (path.is_file() || !path.exists())
         })
         .collect();
     files.sort();
@@ -216,6 +247,6 @@ mod tests {
         assert_eq!(find("rig.east", &folders).unwrap(), user.path().join("rig.east.yaml"));
         let message = find("rig.eats", &folders).unwrap_err();
         assert!(message.ends_with("did you mean \"rig.east\"?"), "{message}");
-        assert!(find("../x", &folders).unwrap_err().contains("--exporter-config"));
+        assert!(find("../x", &folders).unwrap_err().contains("is no alias"));
     }
 }

@@ -131,6 +131,11 @@ fn try_to_open(plan: plan::Plan) -> Result<Problems, Stop> {
 
 /// The files that one word stands for; or why it stands for none.
 fn expand(word: &str) -> Result<Vec<PathBuf>, String> {
+    if word.is_empty() {
+        return Err(
+            "no file is named: write a file, a folder of them, or the name of a configured exporter".into()
+        );
+    }
     let path = PathBuf::from(word);
     if path.is_dir() {
         return files::folder(&path);

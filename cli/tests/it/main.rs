@@ -3,6 +3,7 @@
 //! | Module | What is shown |
 //! |---|---|
 //! | `support` | starting programs in an environment that is the same everywhere |
+//! | `check` | exporter files that are checked: which are read, what is told, exit codes |
 //! | `usage` | help, mistakes, exit codes |
 //! | `shell` | the command that a shell runs: its environment, its exit code, its end |
 //! | `devices` | `j` |
@@ -12,6 +13,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod check;
 mod completion;
 mod devices;
 mod listener;

@@ -255,6 +255,13 @@ impl Checker<'_> {
             let problem = Problem::error(format!("driver `{type_name}` takes no child `{}`", child.name));
             let help = match (nearest(&child.name, known.iter().copied()), known.is_empty()) {
                 (Some(near), _) => format!("did you mean `{near}`?"),
+                (None, true) if !specs.is_empty() => {
+                    let made: Vec<_> = specs.iter().map(|spec| spec.name).collect();
+                    format!(
+                        "it makes its children itself ({}); put the device next to it, not below it",
+                        made.join(", ")
+                    )
+                }
                 (None, true) => "it has no children; put the device next to it, not below it".to_owned(),
                 (None, false) => format!("its children: {}", known.join(", ")),
             };

@@ -18,10 +18,17 @@ pub struct CommonConfig {
     pub labels: IndexMap<String, String>,
     /// A fixed identity instead of a new one per session.
     #[serde(deserialize_with = "identity")]
+    #[schemars(extend("pattern" = UUID))]
     pub uuid: Option<Uuid>,
     /// The least important log records of this driver that are sent to clients.
     pub log_level: LogLevel,
 }
+
+/// The spellings of a UUID: with and without dashes, in braces, as a URN (RFC 9562, section 4).
+const UUID: &str = concat!(
+    "^(?:[0-9A-Fa-f]{32}|(?:urn:uuid:)?[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}",
+    r"|\{[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\})$",
+);
 
 /// A UUID in any of its spellings.
 fn identity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Uuid>, D::Error> {
@@ -68,7 +75,7 @@ impl<'de> Deserialize<'de> for LogLevel {
 }
 
 /// Where a driver runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Isolation {
     /// In the exporter's process.
@@ -76,4 +83,19 @@ pub enum Isolation {
     None,
     /// In a process of its own.
     Process,
+}
+
+impl<'de> Deserialize<'de> for Isolation {
+    /// Takes both; messages name only what this version can do.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        match name.as_str() {
+            "none" => Ok(Self::None),
+            "process" => Ok(Self::Process),
+            _ => Err(D::Error::invalid_value(
+                Unexpected::Str(&name),
+                &"`none`, for which it can also be left out",
+            )),
+        }
+    }
 }

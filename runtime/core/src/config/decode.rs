@@ -20,8 +20,8 @@ pub use super::subject::Subject;
 use super::suggest::{folded, nearest, quoted};
 use super::wording;
 
-/// One file has no more mistakes than this; it only bounds the work.
-const ROUNDS: usize = 64;
+/// After so many mistakes in one value, it is only said that there are more: each costs another look at all of it.
+const ROUNDS: usize = 512;
 
 /// Decodes a value; every problem found has its place and path.
 ///
@@ -36,13 +36,17 @@ pub fn decode<T: DeserializeOwned>(node: &Node, subject: &Subject) -> Result<T, 
         return Err(problems);
     }
     let run = Run::default();
-    for _ in 0..ROUNDS {
+    for round in 0.. {
         let error = match T::deserialize(Decoder { node, run: &run, link: &Link::Root }) {
             Ok(value) if problems.is_empty() => return Ok(value),
             Ok(_) => break,
             Err(error) => error,
         };
-        let culprit = error.culprit;
+        if round >= ROUNDS {
+            problems.omit(1);
+            break;
+        }
+        let culprit = error.to_leave_out(node, &run);
         if let Some(problem) = error.into_problem(node, subject, &run) {
             problems.push(problem);
         }
@@ -68,12 +72,20 @@ pub fn decode_checked<T: DeserializeOwned>(
     match decode(node, subject) {
         Ok(value) => by_schema.into_result(value),
         Err(mut problems) => {
+            let (all, omitted) = (by_schema.len(), by_schema.omitted());
+            if problems.is_full() {
+                problems.omit(all.saturating_sub(problems.len()));
+                return Err(problems);
+            }
             // Of what both object to, the type knows more: the order of its keys, its own words.
             let known: HashSet<_> =
                 problems.iter().map(|problem| (problem.span(), kind(problem.message()))).collect();
             let more =
                 by_schema.into_iter().filter(|other| !known.contains(&(other.span(), kind(other.message()))));
             problems.extend(more);
+            if omitted > 0 {
+                problems.omit(all.saturating_sub(problems.len()));
+            }
             Err(problems)
         }
     }
@@ -120,6 +132,15 @@ impl DecodeError {
         self
     }
 
+    /// What has to be gone so that the rest can be looked at. Of a key in two spellings, that is the first, which has
+    /// been looked at.
+    fn to_leave_out(&self, root: &Node, run: &Run) -> Option<usize> {
+        let Fault::Duplicate(key) = self.fault else { return self.culprit };
+        let node = follow(root, self.steps.as_deref().unwrap_or_default())?;
+        let [first, _] = spelt(node, key, run)?;
+        Some(address(&first.value))
+    }
+
     fn into_problem(self, root: &Node, subject: &Subject, run: &Run) -> Option<Problem> {
         let steps = self.steps.unwrap_or_default();
         let node = follow(root, &steps)?;
@@ -155,21 +176,16 @@ impl DecodeError {
             }
             Fault::Duplicate(key) => {
                 // `serde` says so once it has met the second spelling.
-                let mut spelt =
-                    node.as_map().into_iter().flatten().filter(|entry| folded(&entry.key) == folded(key));
-                let (first, second) = (spelt.next(), spelt.next());
+                let [first, second] = spelt(node, key, run)?;
                 let problem = Problem::error(format!(
                     "{} is given twice, in two spellings, in {}",
                     quoted(key),
                     subject.in_part(&steps)
                 ))
-                .at(second.map_or(place, |entry| entry.key_span))
+                .at(second.key_span)
                 .path(subject.path_of(&steps))
                 .help(format!("keep `{key}`"));
-                match first {
-                    Some(first) => problem.context(first.key_span),
-                    None => problem,
-                }
+                problem.context(first.key_span)
             }
             Fault::Expected(expected) => {
                 subject.wrong_value(node, &wording::expected(&expected), place, &steps)
@@ -184,6 +200,17 @@ impl DecodeError {
             }
         })
     }
+}
+
+/// The two entries of a mapping that spell one key differently.
+fn spelt<'a>(node: &'a Node, key: &str, run: &Run) -> Option<[&'a Entry; 2]> {
+    let skipped = run.skipped.borrow();
+    let mut spelt = node
+        .as_map()
+        .into_iter()
+        .flatten()
+        .filter(|entry| folded(&entry.key) == folded(key) && !skipped.contains(&address(&entry.value)));
+    Some([spelt.next()?, spelt.next()?])
 }
 
 fn follow<'a>(root: &'a Node, steps: &[Step]) -> Option<&'a Node> {

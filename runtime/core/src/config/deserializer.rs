@@ -106,6 +106,18 @@ impl<'de> Decoder<'_, 'de> {
         })
     }
 
+    fn float<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        // A type that wants a fraction takes whole numbers up to 64 bits; the others are as good to it.
+        match &self.node.value {
+            Value::Int(value) if u64::try_from(*value).is_err() && i64::try_from(*value).is_err() =>
+            {
+                #[expect(clippy::cast_precision_loss, reason = "a fraction was asked for")]
+                self.placed(visitor.visit_f64(*value as f64))
+            }
+            _ => self.value(visitor),
+        }
+    }
+
     fn integer<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         // JSON Schema and Python both take 30.0 for the integer 30.
         if let Value::Float(value) = &self.node.value
@@ -138,8 +150,10 @@ impl<'de> de::Deserializer<'de> for Decoder<'_, 'de> {
         deserialize_u8, deserialize_u16, deserialize_u32, deserialize_u64, deserialize_u128,
     }
 
+    forward! { float: deserialize_f32, deserialize_f64 }
+
     forward! { value:
-        deserialize_f32, deserialize_f64, deserialize_char, deserialize_str, deserialize_string,
+        deserialize_char, deserialize_str, deserialize_string,
         deserialize_identifier, deserialize_seq, deserialize_map, deserialize_unit,
     }
 

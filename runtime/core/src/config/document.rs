@@ -119,6 +119,9 @@ pub struct Map {
     pub(crate) entries: Vec<Entry>,
     /// Whether the file says more than could be read: what is missing may be there.
     pub(crate) incomplete: bool,
+    /// Values behind what is no key: a list, an empty text. Their key is empty. That there is no key was reported; what
+    /// is wrong with the values was not.
+    pub(crate) nameless: Vec<Entry>,
 }
 
 /// One key with its value.
@@ -168,7 +171,7 @@ impl Map {
     /// Whether the file says more than could be read, so that nothing can be said about what is missing. The
     /// reason is among the problems of the file.
     pub fn is_incomplete(&self) -> bool {
-        self.incomplete
+        self.incomplete || !self.nameless.is_empty()
     }
 
     /// Takes an entry out.
@@ -199,12 +202,12 @@ impl Node {
 
     /// Such a mapping that may have had entries which could not be read.
     pub(crate) fn incomplete_map(span: Span, incomplete: bool) -> Self {
-        Self::new(Value::Map(Map { entries: Vec::new(), incomplete }), span)
+        Self::new(Value::Map(Map { incomplete, ..Map::default() }), span)
     }
 
     /// Whether something stands here that could not be read at all, whatever it was.
     pub(crate) fn is_unknown(&self) -> bool {
-        self.as_map().is_some_and(|map| map.incomplete && map.is_empty())
+        self.as_map().is_some_and(|map| map.is_incomplete() && map.is_empty())
     }
 
     /// Whether it is a mapping of which the file says more than could be read.

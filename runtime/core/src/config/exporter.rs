@@ -11,7 +11,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::document::{Entry, Map};
+use super::document::Entry;
 use super::problem::{Problem, Problems};
 use super::source::{Secret, Source, Span, Spanned};
 use super::suggest::nearest;
@@ -252,7 +252,11 @@ impl JsonSchema for GrpcOption {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": ["string", "integer"] })
+        schemars::json_schema!({
+            "type": ["string", "integer"],
+            "minimum": i64::MIN,
+            "maximum": i64::MAX,
+        })
     }
 }
 
@@ -306,7 +310,7 @@ pub fn read(name: &str, text: &str, environment: impl Fn(&str) -> Option<String>
         let beside = map.iter().any(|entry| FILE.is_driver(entry));
         let incomplete = match export {
             Some(entry) => {
-                misspelt.is_some() || beside || entry.value.as_map().is_none_or(Map::is_incomplete)
+                misspelt.is_some() || beside || entry.value.as_map().is_none_or(|map| map.incomplete)
             }
             None => map.is_incomplete() || beside,
         };

@@ -7,29 +7,41 @@ const QUOTE_LINES: usize = 100;
 
 /// A text by its lines, counted from 0.
 pub(super) struct Lines<'t> {
-    lines: Vec<(usize, &'t str)>,
+    text: &'t str,
+    /// Byte offset of each line's first byte. A file may hold nothing but line ends, so each counts.
+    starts: Vec<u32>,
 }
 
 impl<'t> Lines<'t> {
     pub(super) fn of(text: &'t str) -> Self {
-        let mut start = 0;
-        let lines = text.split_inclusive('\n').map(|line| {
-            start += line.len();
-            (start - line.len(), line)
-        });
-        Self { lines: lines.collect() }
+        let starts = || {
+            let mut next = 0;
+            text.split_inclusive('\n').map_while(move |line| {
+                let start = u32::try_from(next).ok();
+                next += line.len();
+                start
+            })
+        };
+        // Counted first: a list that grows holds up to three times as much.
+        let mut lines = Vec::with_capacity(starts().count());
+        lines.extend(starts());
+        Self { text, starts: lines }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.lines.len()
+        self.starts.len()
     }
 
     pub(super) fn line(&self, line: usize) -> &'t str {
-        self.lines.get(line).map_or("", |(_, line)| line)
+        self.text.get(self.range(line)).unwrap_or_default()
     }
 
     pub(super) fn range(&self, line: usize) -> Range<usize> {
-        self.lines.get(line).map_or(0..0, |(start, line)| *start..start + line.len())
+        let start = |line: usize| self.starts.get(line).and_then(|start| usize::try_from(*start).ok());
+        match start(line) {
+            Some(first) => first..start(line + 1).unwrap_or(self.text.len()),
+            None => 0..0,
+        }
     }
 
     pub(super) fn bytes(&self, lines: &Range<usize>) -> Range<usize> {

@@ -289,6 +289,11 @@ impl Problems {
         }
     }
 
+    /// Counts so many more than are told.
+    pub(crate) fn omit(&mut self, more: usize) {
+        self.omitted += more;
+    }
+
     /// Says which text the problems without a file belong to.
     pub fn attach(&mut self, source: &Arc<Source>) {
         let items = std::mem::take(&mut self.items);

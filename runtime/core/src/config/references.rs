@@ -166,9 +166,21 @@ impl<'a> Resolver<'a> {
                         quoted(&name)
                     ),
                 };
+                // A name with a dot in it reads like two.
+                if walk(&self.file.export).any(|node| node.names == **target) {
+                    let problem = Problem::error(missing).at(target.span).path(&node.path);
+                    self.problems.push(problem.help(format!(
+                        "a name with a dot cannot be referred to, because dots stand between names: rename {}",
+                        quoted(target)
+                    )));
+                    return;
+                }
                 let candidates: Vec<&str> = walk(&self.file.export)
                     .filter(|candidate| {
-                        candidate.names != node.names && !matches!(candidate.kind, NodeKind::Proxy { .. })
+                        candidate.names != node.names
+                            && !candidate.is_nameless()
+                            && !candidate.name.contains('.')
+                            && !matches!(candidate.kind, NodeKind::Proxy { .. })
                     })
                     .map(|candidate| candidate.names.as_str())
                     .collect();

@@ -79,8 +79,8 @@ impl fmt::Debug for Secret {
 pub struct Source {
     name: String,
     text: String,
-    /// Byte offset of each line's first byte.
-    lines: Vec<usize>,
+    /// Byte offset of each line's first byte. A file may hold nothing but line ends, so each counts.
+    lines: Vec<u32>,
     /// Ranges of bytes that excerpts replace by asterisks: sorted, without overlaps.
     secrets: Vec<Range<usize>>,
     /// Whether excerpts also hide what looks like a secret.
@@ -92,15 +92,24 @@ impl Source {
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         let text = text.into();
         let bytes = text.as_bytes();
-        let mut lines = vec![0];
-        for (index, byte) in bytes.iter().enumerate() {
-            // A carriage return alone ends a line too; together with a line feed it is one end.
-            let ends = *byte == b'\n' || (*byte == b'\r' && bytes.get(index + 1) != Some(&b'\n'));
-            if ends {
-                lines.push(index + 1);
-            }
-        }
+        let starts = || {
+            let behind = bytes.iter().enumerate().filter_map(|(index, byte)| {
+                // A carriage return alone ends a line too; together with a line feed it is one end.
+                let ends = *byte == b'\n' || (*byte == b'\r' && bytes.get(index + 1) != Some(&b'\n'));
+                ends.then_some(index + 1)
+            });
+            // No file comes near 4 GiB; of a longer text, the rest counts as its last line.
+            std::iter::once(0).chain(behind).map_while(|start| u32::try_from(start).ok())
+        };
+        // Counted first: a list that grows holds up to three times as much.
+        let mut lines = Vec::with_capacity(starts().count());
+        lines.extend(starts());
         Self { name: name.into(), text, lines, secrets: Vec::new(), guesses: true }
+    }
+
+    /// Where a line begins, counted from 0.
+    fn start_of(&self, line: usize) -> Option<usize> {
+        self.lines.get(line).and_then(|start| usize::try_from(*start).ok())
     }
 
     /// Hides ranges of bytes from every excerpt. Unless the whole text was understood, what looks
@@ -133,8 +142,11 @@ impl Source {
         while !self.text.is_char_boundary(start) {
             start -= 1;
         }
-        let line = self.lines.partition_point(|first| *first <= start).max(1);
-        let first = self.lines.get(line - 1).copied().unwrap_or(0);
+        let line = self
+            .lines
+            .partition_point(|first| usize::try_from(*first).is_ok_and(|first| first <= start))
+            .max(1);
+        let first = self.start_of(line - 1).unwrap_or(0);
         let before = self.text.get(first..start).unwrap_or_default();
         let column = before.trim_start_matches(BYTE_ORDER_MARK).chars().count() + 1;
         Span { start, end: start.saturating_add(length).min(self.text.len()), line, column }
@@ -143,8 +155,8 @@ impl Source {
     /// The part of a line around a place, as it may be shown: without control characters, secrets
     /// replaced character by character, each character one cell. Costs no more than what is shown.
     pub(crate) fn view(&self, place: Span) -> Option<View> {
-        let first = *self.lines.get(place.line.checked_sub(1)?)?;
-        let end = self.lines.get(place.line).copied().unwrap_or(self.text.len());
+        let first = self.start_of(place.line.checked_sub(1)?)?;
+        let end = self.start_of(place.line).unwrap_or(self.text.len());
         let line = self.text.get(first..end)?.trim_end_matches(['\n', '\r']);
         let (first, line) =
             line.strip_prefix(BYTE_ORDER_MARK).map_or((first, line), |rest| (end_of_mark(first), rest));
@@ -246,7 +258,7 @@ mod tests {
     use super::*;
 
     fn line(source: &Source, number: usize) -> Option<String> {
-        let start = source.lines.get(number - 1).copied().unwrap_or_default();
+        let start = source.start_of(number - 1).unwrap_or_default();
         source.view(Span { start, end: start, line: number, column: 1 }).map(|view| view.shown)
     }
 

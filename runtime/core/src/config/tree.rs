@@ -125,6 +125,11 @@ impl DriverNode {
         }
     }
 
+    /// Whether its name, or one above it, was refused, so that nothing can refer to it.
+    pub(super) fn is_nameless(&self) -> bool {
+        self.names.contains(NAMELESS)
+    }
+
     /// An error at this node: its name is underlined, its path given.
     pub fn problem(&self, message: impl Into<String>) -> Problem {
         Problem::error(message).at(self.key_span).path(&self.path)
@@ -186,7 +191,8 @@ pub(super) fn read_nodes(
         return IndexMap::new();
     };
     let mut above: Option<&Entry> = None;
-    map.iter()
+    let mut nodes: IndexMap<String, DriverNode> = map
+        .iter()
         .enumerate()
         .filter_map(|(index, child)| {
             *read += 1;
@@ -230,7 +236,7 @@ pub(super) fn read_nodes(
                         .path(path)
                         .help(format!("use letters, digits, `-` and `_`, {MAX_NAME} of them at most")),
                 );
-                return None;
+                return Some(nameless(child, path, names, problems, read));
             }
             let names = if names.is_empty() { child.key.clone() } else { format!("{names}.{}", child.key) };
             let path = format!("{path}.{}", child.key);
@@ -241,7 +247,33 @@ pub(super) fn read_nodes(
             };
             Some((child.key.clone(), node))
         })
-        .collect()
+        .collect();
+    for child in &map.nameless {
+        *read += 1;
+        if *read <= MAX_DRIVERS {
+            nodes.extend([nameless(child, path, names, problems, read)]);
+        }
+    }
+    nodes
+}
+
+/// Begins what stands for a name that is none, in [`DriverNode::names`]; no name begins so.
+const NAMELESS: char = '\0';
+
+/// Reads a node whose name was refused, for what else is wrong with it.
+fn nameless(
+    entry: &Entry,
+    path: &str,
+    names: &str,
+    problems: &mut Problems,
+    read: &mut usize,
+) -> (String, DriverNode) {
+    let place = entry.key_span;
+    let name = format!("{NAMELESS}{}", place.start);
+    let names = if names.is_empty() { name.clone() } else { format!("{names}.{name}") };
+    let entry = Entry { key: "?".to_owned(), key_span: place, value: entry.value.clone() };
+    let node = read_node(&entry, format!("{path}.?"), names, problems, read);
+    (name, node)
 }
 
 fn read_node(
@@ -374,7 +406,7 @@ impl NodeReader<'_> {
                         .path(self.path)
                         .help("`type` is a driver of its own, `ref` another name for an existing one: remove one of them"),
                 );
-                return None;
+                return Some(Form::Driver(driver));
             }
             for surplus in
                 map.iter().filter(|entry| entry.key != "ref" && NODE_KEYS.contains(&entry.key.as_str()))
@@ -477,7 +509,7 @@ impl NodeReader<'_> {
         };
         own.incomplete |= lost;
         let common = COMMON_KEYS.iter().filter_map(|key| own.take(key)).collect();
-        let common = Map { entries: common, incomplete: true };
+        let common = Map { entries: common, incomplete: true, nameless: Vec::new() };
         let subject = Subject::new("`config`", self.path).inside("config").place(entry.key_span);
         let common = match decode::<CommonConfig>(&Node::new(Value::Map(common), entry.value.span), &subject)
         {

@@ -46,6 +46,7 @@ pub(super) fn expected(serde: &str) -> String {
         "a boolean" | "bool" => "true or false",
         "a map" => "a mapping",
         "a sequence" | "a set" => "a list",
+        "path string" => "a path",
         "unit" => "empty",
         "a character" => "one character",
         other if other.starts_with("struct ") => "a mapping",
@@ -98,7 +99,9 @@ pub(super) fn remedy(node: &Node, expected: &str, key: Option<&str>) -> Option<S
         Value::Null | Value::Str { .. } | Value::Seq(_) if expected == "a mapping" => {
             Some("write one indented `key: value` per line".to_owned())
         }
-        Value::Int(_) | Value::Float(_) | Value::Bool(_) if expected == "text" && short => {
+        Value::Int(_) | Value::Float(_) | Value::Bool(_)
+            if matches!(expected, "text" | "a path") && short =>
+        {
             Some(format!("write it in quotes: `{prefix}\"{written}\"`"))
         }
         Value::Str { style: Style::Quoted | Style::Block, text } if short => {

@@ -87,6 +87,8 @@ struct OpenMap {
     keys: HashMap<String, Span>,
     /// What `<<` brings in, in order.
     merged: Vec<Map>,
+    /// What stands behind keys that are none.
+    nameless: Vec<Entry>,
     pending: Pending,
     /// Whether something of it was left out.
     incomplete: bool,
@@ -99,6 +101,8 @@ enum Pending {
     Key,
     Value(String, Span),
     Merge,
+    /// The value behind something that is no key.
+    Nameless(Span),
     /// The value of a key that was refused.
     Ignored,
 }
@@ -424,6 +428,9 @@ impl<'t> Reader<'t> {
                     }
                     map.entries.push(Entry { key, key_span, value: node });
                 }
+                Pending::Nameless(key_span) => {
+                    map.nameless.push(Entry { key: String::new(), key_span, value: node });
+                }
                 Pending::Merge => merge(map, node, &mut self.problems),
             },
         }
@@ -531,21 +538,22 @@ fn begin_entry(map: &mut OpenMap, above: &[Open], node: Node, problems: &mut Pro
                     .at(span)
                     .help("put quotes around text that begins with a bracket"),
             );
-            map.incomplete = true;
-            return Pending::Ignored;
+            return Pending::Nameless(span);
         }
         _ => node.raw.map(String::from).unwrap_or_default(),
     };
     if key.is_empty() {
         // Two quotes with nothing between them are something that somebody wrote.
-        let problem = if span.end > span.start + 1 {
+        let quotes = span.end > span.start + 1;
+        let problem = if quotes {
             Problem::error("a key cannot be empty").help("write a name between the quotes")
         } else {
             Problem::error("a key is missing before `:`").help("write `key: value`")
         };
         problems.push(problem.at(span));
-        map.incomplete = true;
-        return Pending::Ignored;
+        // A name that was forgotten may be one that something else refers to.
+        map.incomplete |= !quotes;
+        return Pending::Nameless(span);
     }
     match map.keys.entry(key) {
         Slot::Vacant(slot) => {
@@ -590,7 +598,7 @@ fn merge(map: &mut OpenMap, node: Node, problems: &mut Problems) {
 
 /// A mapping's own keys, then what it merges: own keys win, then the earlier of two merged ones.
 fn finish(map: OpenMap) -> Map {
-    let OpenMap { mut entries, mut keys, merged, mut incomplete, .. } = map;
+    let OpenMap { mut entries, mut keys, merged, mut incomplete, nameless, .. } = map;
     incomplete |= merged.iter().any(Map::is_incomplete);
     for entry in merged.into_iter().flat_map(|other| other.entries) {
         if let Slot::Vacant(slot) = keys.entry(entry.key.clone()) {
@@ -598,7 +606,7 @@ fn finish(map: OpenMap) -> Map {
             entries.push(entry);
         }
     }
-    Map { entries, incomplete }
+    Map { entries, incomplete, nameless }
 }
 
 fn weigh(node: &Node) -> Weight {

@@ -9,14 +9,20 @@ use crate::Delay;
 /// * `default: null` is what an absent key means anyway, and editors would write it;
 /// * lengths of time are written as people write them;
 /// * a key and its old name exclude each other;
-/// * the size of an integer in memory is nobody's business: `minimum` and `maximum` say it.
+/// * the size of an integer in memory is nobody's business: `minimum` and `maximum` say what fits.
 pub(super) fn tidy(schema: &mut Value) {
     each(schema, &mut |object| {
         if object.get("default").is_some_and(Value::is_null) {
             object.remove("default");
         }
-        if object.get("format").and_then(Value::as_str).is_some_and(is_size) {
+        if let Some(format) = object.get("format").and_then(Value::as_str).filter(|format| is_size(format)) {
+            let (minimum, maximum) = range(format);
             object.remove("format");
+            for (key, limit) in [("minimum", minimum), ("maximum", maximum)] {
+                if let Some(limit) = limit {
+                    object.entry(key).or_insert(limit);
+                }
+            }
         }
         let is_time = object.get("$ref").and_then(Value::as_str).is_some_and(|to| to.ends_with("/Delay"));
         if is_time
@@ -33,6 +39,21 @@ fn is_size(format: &str) -> bool {
     let digits = format.trim_start_matches("uint").trim_start_matches("int");
     matches!(format, "double" | "float")
         || (digits.len() < format.len() && digits.chars().all(|c| c.is_ascii_digit()))
+}
+
+/// What fits into an integer of this size. The file's own reader knows no smaller number than that of 64 bits.
+fn range(format: &str) -> (Option<Value>, Option<Value>) {
+    match format {
+        "int8" => (Some(i8::MIN.into()), Some(i8::MAX.into())),
+        "int16" => (Some(i16::MIN.into()), Some(i16::MAX.into())),
+        "int32" => (Some(i32::MIN.into()), Some(i32::MAX.into())),
+        "int" | "int64" => (Some(i64::MIN.into()), Some(i64::MAX.into())),
+        "uint8" => (Some(0.into()), Some(u8::MAX.into())),
+        "uint16" => (Some(0.into()), Some(u16::MAX.into())),
+        "uint32" => (Some(0.into()), Some(u32::MAX.into())),
+        "uint" | "uint64" => (Some(0.into()), Some(u64::MAX.into())),
+        _ => (None, None),
+    }
 }
 
 fn exclude_old_names(object: &mut Map<String, Value>) {

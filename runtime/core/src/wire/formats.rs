@@ -118,6 +118,16 @@ impl Wire for Value {
     }
 }
 
+/// What [`Delay`] reads, for readers that know patterns alone: a number, ISO 8601, or numbers with units as jiff reads
+/// them. It takes some texts that are none, such as what is too long or negative.
+const PATTERN: &str = concat!(
+    r"^\s*[-+]?\s*(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?",
+    r"|[Pp](?=[0-9Tt])(?:[0-9]+(?:[.,][0-9]+)?[YyMmWwDd])*(?:[Tt](?:[0-9]+(?:[.,][0-9]+)?[HhMmSs])+)?",
+    r"|(?=[0-9])(?:[0-9]+(?:[.,][0-9]+)?\s*(?:y|yrs?|years?|mos?|months?|w|wks?|weeks?|d|days?|h|hrs?|hours?|m|mins?|minutes?",
+    r"|s|secs?|seconds?|ms|msecs?|millis|milli|milliseconds?|[uµμ]s(?:ecs?)?|micros?|microseconds?",
+    r"|ns|nsecs?|nanos?|nanoseconds?),?\s*)*(?:[0-9]+:[0-9]{1,3}:[0-9]{1,3}(?:[.,][0-9]+)?)?(?:\s*ago)?)\s*$",
+);
+
 /// A length of time as people write it: `2s`, `1h 30m`, `PT2S`, or a number of seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Delay(Duration);
@@ -301,6 +311,7 @@ impl schemars::JsonSchema for Delay {
         schemars::json_schema!({
             "type": ["string", "number"],
             "minimum": 0,
+            "pattern": PATTERN,
             "description": "A length of time: text such as `2s`, `500ms`, `1h 30m` or `PT2S`, or a number of seconds.",
         })
     }

@@ -196,3 +196,58 @@ fn keys_and_values_know_their_places() {
     assert_eq!((inner.value.span.line, inner.value.span.column), (4, 11));
     assert_eq!(inner.value.value, Value::Null);
 }
+
+/// What is wrong with a whole file, one line each.
+fn of_file(text: &str) -> (Vec<String>, usize) {
+    let (_, problems) = super::sample::problems("x", text);
+    (problems.iter().map(|problem| problem.message().to_owned()).collect(), problems.len())
+}
+
+#[test]
+fn no_number_of_mistakes_in_one_value_hides_the_others() {
+    let many = |count: usize| (0..count).map(|key| format!("k{key}: [], ")).collect::<String>();
+    for (open, close) in [
+        ("hooks: {", "}"),
+        ("hooks: {beforeLease: {script: x, ", "}}"),
+        ("metadata: {", "}"),
+        ("grpcOptions: {", "}"),
+        ("export: {a: {type: serial, config: {url: x, labels: {", "}}}}"),
+        ("export: {a: {type: serial, config: {url: x}, methods_description: {", "}}}"),
+        ("export: {a: {type: serial, config: {url: x, ", "}}}"),
+    ] {
+        for count in [65, 99, 100, 101, 300] {
+            let (told, all) = of_file(&format!("{open}{}{close}", many(count)));
+            assert_eq!((told.len(), all), (count.min(100), count), "{open}");
+        }
+        // Of very many, it is said that there are more.
+        let (told, all) = of_file(&format!("{open}{}{close}", many(2_000)));
+        assert!(told.len() == 100 && all > 500, "{open} {all}");
+    }
+}
+
+#[test]
+fn a_key_in_two_spellings_hides_nothing_else() {
+    let (told, _) =
+        of_file("hooks: {afterLease: {script: x, on_failure: warn, onFailure: exit, timeout: 0, foo: 1}}");
+    assert_eq!(told.len(), 3, "{told:#?}");
+    let (told, _) =
+        of_file("hooks: {beforeLease: {script: x, timeout: 0}, before_lease: {script: x, foo: 1}, bar: 1}");
+    assert_eq!(told.len(), 4, "{told:#?}");
+    assert_eq!(told.iter().filter(|told| told.contains("two spellings")).count(), 1, "{told:#?}");
+}
+
+#[test]
+fn a_driver_without_a_name_is_checked_and_hides_no_reference() {
+    let wrong = "{type: serial, ref: x, config: {bad: 1}}";
+    for key in ["''", "[a]", "{a: b}", "' '", "\"a\\tb\""] {
+        let (told, _) = of_file(&format!("export: {{{key}: {wrong}, b: {{ref: nowhere}}}}"));
+        assert!(told.iter().any(|told| told.contains("unknown key `bad`")), "{key}: {told:#?}");
+        assert!(told.iter().any(|told| told.contains("has both `type` and `ref`")), "{key}: {told:#?}");
+        assert!(told.iter().any(|told| told.contains("refers to `nowhere`")), "{key}: {told:#?}");
+        assert!(told.iter().all(|told| !told.contains('\0')), "{key}: {told:#?}");
+        assert_eq!(told.len(), 5, "{key}: {told:#?}");
+    }
+    // The name that was forgotten may be the one that is referred to.
+    let (told, _) = of_file("export: {: {type: serial, config: {url: x, bad: 1}}, b: {ref: nowhere}}");
+    assert_eq!(told.len(), 2, "{told:#?}");
+}

@@ -1,5 +1,6 @@
 //! The configuration reader against files of every kind.
 
+mod agreement;
 mod decoding;
 mod files;
 mod gallery;
