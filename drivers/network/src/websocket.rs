@@ -44,7 +44,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct WebSocketNetworkConfig {
     /// Address: `ws://host:port/path`, or `wss://` for TLS. A name and a password in it are sent as basic authentication.
-    #[schemars(length(min = 1))]
+    #[schemars(extend("pattern" = r"^\s*[Ww][Ss][Ss]?:", "title" = "a URL that begins with ws:// or wss://"))]
     pub url: String,
     /// Tell clients the address, for those that can reach it directly.
     #[default = true]
@@ -381,15 +381,9 @@ mod tests {
 
     #[jumpstarter::test]
     async fn what_is_no_address_is_refused_at_the_start() {
-        for (url, why) in [
-            ("http://localhost/", "it has to begin with ws:// or wss://"),
-            ("localhost:80", "it has to begin with ws:// or wss://"),
-            ("nothing", "relative URL without a base"),
-            ("ws://", "empty host"),
-        ] {
-            let said = opened(url).await.unwrap_err();
-            assert!(said.contains(&format!("{url:?} is no address of a WebSocket: {why}")), "{said}");
-        }
+        // What does not even begin like one is refused when the file is read.
+        let said = opened("ws://").await.unwrap_err();
+        assert!(said.contains("\"ws://\" is no address of a WebSocket: empty host"), "{said}");
         assert_eq!(opened("ws://localhost:9000/console?x=1").await, Ok(()));
     }
 

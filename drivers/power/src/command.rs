@@ -13,17 +13,22 @@ use crate::simulated::Simulated;
 #[derive(Clone, Debug)]
 pub struct CommandPowerConfig {
     /// The command that switches on.
+    #[schemars(length(min = 1))]
     pub on: String,
     /// The command that switches off.
+    #[schemars(length(min = 1))]
     pub off: String,
     /// The command that measures. It prints volts and amperes: two numbers with a blank between them, or JSON with `voltage`
     /// and `current`. Without it, the supply cannot be measured.
+    #[schemars(length(min = 1))]
     pub read: Option<String>,
     /// The command that switches off and on again; the time between, in seconds, is its first argument (`$1`). Without it,
     /// the exporter runs `off`, waits, and runs `on`.
+    #[schemars(length(min = 1))]
     pub cycle: Option<String>,
     /// The program that runs commands: a command follows as its next argument.
     #[default = vec!["sh".to_owned(), "-c".to_owned()]]
+    #[schemars(length(min = 1))]
     pub shell: Vec<String>,
     /// How long a command may take, in seconds; for `cycle`, the time between is added.
     #[default = "60s"]

@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 use url::form_urlencoded;
 
 /// The forms, for messages.
-const FORMS: &str = "a device file, loop://, socket://HOST:PORT, rfc2217://HOST:PORT, spy://PORT, hwgrep://REGEX or alt://PORT";
+pub(crate) const FORMS: &str = "a device file, loop://, socket://HOST:PORT, rfc2217://HOST:PORT, spy://PORT, hwgrep://REGEX or alt://PORT";
 
 /// Classes of pyserial that open the same device file and only read it in different ways.
 const CLASSES: [&str; 4] = ["Serial", "PosixSerial", "PosixPollSerial", "VTIMESerial"];

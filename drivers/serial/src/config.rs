@@ -2,7 +2,16 @@
 
 use jumpstarter::{Error, Result, config};
 
-use crate::{address::Address, pace::Pace};
+use crate::{
+    address::{Address, FORMS},
+    pace::Pace,
+};
+
+/// What [`Address::parse`] takes, as far as a pattern can tell: a path, or one of the schemes in letters of any size.
+const FORM: &str = concat!(
+    "^(?![\\s\\S]*://)|^(?:[Ll][Oo][Oo][Pp]|[Ss][Oo][Cc][Kk][Ee][Tt]|[Rr][Ff][Cc]2217|[Ss][Pp][Yy]",
+    "|[Hh][Ww][Gg][Rr][Ee][Pp]|[Aa][Ll][Tt])://",
+);
 
 /// A serial port.
 #[config]
@@ -10,7 +19,7 @@ use crate::{address::Address, pace::Pace};
 pub struct SerialPortConfig {
     /// The port: a device file, or one of `loop://`, `socket://HOST:PORT`, `rfc2217://HOST:PORT`, `spy://PORT`,
     /// `hwgrep://REGEX`, `alt://PORT`.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("pattern" = FORM, "title" = FORMS))]
     pub url: String,
     /// Symbols per second.
     #[default = 115_200]

@@ -18,6 +18,7 @@ pub struct ShellConfig {
     /// The program that runs commands. A command follows as its next argument, then the method's name (`$0`), then what
     /// the caller gives (`$1` and so on).
     #[default = vec!["bash".to_owned(), "-c".to_owned()]]
+    #[schemars(length(min = 1))]
     pub shell: Vec<String>,
     /// How long a method may take, in seconds.
     #[default = "300s"]

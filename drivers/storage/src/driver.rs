@@ -19,7 +19,7 @@ use crate::{
     error::told,
     handles::{Found, Handles, OpenFile},
     place::{Pieces, Place},
-    scheme::Scheme,
+    scheme::{self, Scheme},
 };
 
 /// What callers are told who do with a file what it was not opened for: upstream's words.
@@ -30,6 +30,7 @@ const CLOSED_FOR_WRITING: &str = "I/O operation failed for writing on closed fil
 
 /// Where files are kept.
 #[config]
+#[schemars(transform = scheme::with_keys)]
 pub struct OpendalConfig {
     /// The service: `fs`, `memory`, `s3`, `http`, or another one that this program was built with.
     #[schemars(extend("examples" = ["memory"]))]

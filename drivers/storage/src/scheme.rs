@@ -175,6 +175,25 @@ impl Scheme {
     }
 }
 
+/// Adds to the schema of a configuration what each service can and must be set up with.
+pub(crate) fn with_keys(schema: &mut schemars::Schema) {
+    let of_service = |service: &Service| {
+        let mut keys = service.keys?();
+        keys.extend(service.aliases.iter().map(|alias| (*alias).to_owned()));
+        let known: serde_json::Map<_, _> = keys.into_iter().map(|key| (key, true.into())).collect();
+        let mut kwargs = serde_json::json!({ "properties": known, "additionalProperties": false });
+        if service.scheme == services::FS_SCHEME {
+            kwargs["required"] = serde_json::json!(["root"]);
+        }
+        Some(serde_json::json!({
+            "if": { "properties": { "scheme": { "const": service.scheme } }, "required": ["scheme"] },
+            "then": { "properties": { "kwargs": kwargs } },
+        }))
+    };
+    let all: Vec<_> = SERVICES.iter().filter_map(of_service).collect();
+    schema.insert("allOf".to_owned(), all.into());
+}
+
 /// Has it use an HTTP client that does not wait for ever.
 #[cfg(feature = "web")]
 fn web(operator: Operator, patience: Duration) -> Result<Operator> {

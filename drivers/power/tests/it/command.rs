@@ -72,8 +72,8 @@ async fn a_command_that_fails_or_hangs_is_an_error() -> Result<()> {
 async fn pitfall_y6_keys_of_command_power_have_effects() {
     for (keys, message) in [
         ("on: 'true'\n", "missing key `off`"),
-        ("on: 'true'\n'off': ''\n", "`off` is an empty command"),
-        ("on: 'true'\n'off': 'true'\nshell: []\n", "`shell` is empty"),
+        ("on: 'true'\n'off': ''\n", "`off` must be text that is not empty"),
+        ("on: 'true'\n'off': 'true'\nshell: []\n", "`shell` must be a list of at least 1"),
         ("on: 'true'\n'off': 'true'\ntimeout: 0\n", "`timeout` has to be above 0"),
         ("on: 'true'\n'off': 'true'\nraed: 'true'\n", "did you mean `read`?"),
     ] {

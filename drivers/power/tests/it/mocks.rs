@@ -61,7 +61,7 @@ async fn pitfall_y6_a_configuration_that_is_wrong_is_refused_by_the_device_and_i
         (
             "http-power",
             "power_on: {url: a}\npower_off: {url: 'http://a/'}".to_owned(),
-            "`power_on.url`: this is no URL",
+            "`url` must be a URL, such as http://192.0.2.7/on",
         ),
         (
             "http-power",
@@ -69,7 +69,7 @@ async fn pitfall_y6_a_configuration_that_is_wrong_is_refused_by_the_device_and_i
             "`power_read.method`: \"A B\" is no HTTP method",
         ),
         ("http-power", format!("{http}auth: {{basic: {{usr: a}}}}"), "did you mean `user`?"),
-        ("snmp-power", format!("{snmp}oid: 1.3.x"), "`oid`: \"1.3.x\" is no object identifier"),
+        ("snmp-power", format!("{snmp}oid: 1.3.x"), "`oid` must be an object identifier"),
         (
             "snmp-power",
             format!("{snmp}auth_protocol: MD5"),

@@ -154,7 +154,7 @@ async fn pitfall_y6_every_key_has_its_effect_and_others_are_refused() -> Result<
         ("      methods: {a: {command: ls, timeout: soon}}\n", "timeout"),
         ("      methods: {a: [ls]}\n", "methods.a"),
         ("      methods: {a: ''}\n", "`methods.a` has an empty command"),
-        ("      methods: {a: ls}\n      shell: []\n", "`shell` is empty"),
+        ("      methods: {a: ls}\n      shell: []\n", "`shell` must be a list of at least 1"),
         (
             "      methods: {a: ls}\n      shell: [no-such-shell]\n",
             "there is no program `no-such-shell` here",

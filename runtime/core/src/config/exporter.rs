@@ -92,6 +92,8 @@ pub struct Metadata {
 #[serde(deny_unknown_fields, default)]
 pub struct Tls {
     /// The authority to trust instead of the system's: base64 of PEM. Empty for the system's.
+    #[serde(deserialize_with = "base64_text")]
+    #[schemars(extend("pattern" = r"^[A-Za-z0-9+/=\s]*$"))]
     pub ca: String,
     /// Trust whatever certificate the server shows.
     pub insecure: bool,
@@ -171,6 +173,17 @@ impl Default for FailureDetection {
     fn default() -> Self {
         Self { max_rapid_failures: 5, rapid_failure_window: 60 }
     }
+}
+
+/// Text in the alphabet of base64 (RFC 4648, section 4), on as many lines as it likes.
+fn base64_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let is_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=') || c.is_whitespace();
+    if text.chars().all(is_base64) {
+        return Ok(text);
+    }
+    let expected = "the base64 of a certificate in PEM, as `base64 -w0 ca.pem` prints it";
+    Err(serde::de::Error::invalid_value(serde::de::Unexpected::Str("text"), &expected))
 }
 
 fn two_minutes() -> u32 {

@@ -171,7 +171,14 @@ fn the_parts_of_an_exporter_file_agree_with_the_schemas_printed_from_their_types
         ("{beforeLease: {script: ls, shell: sh}}", false),
         ("{afterlease: {script: ls}}", false),
     ]);
-    agree::<Tls>(&[("{ca: '', insecure: off}", true), ("{insecure: 1}", false), ("{cert: x}", false)]);
+    agree::<Tls>(&[
+        ("{ca: 'LS0tLS1CRUdJTiBD RVJUSUZJQ0FURS0tLS0t+/=='}", true),
+        ("{ca: 'not base64!!'}", false),
+        ("{ca: '-----BEGIN CERTIFICATE-----'}", false),
+        ("{ca: '', insecure: off}", true),
+        ("{insecure: 1}", false),
+        ("{cert: x}", false),
+    ]);
     agree::<Metadata>(&[("{name: a, namespace: ~}", true), ("{name: 5}", false), ("{labels: {}}", false)]);
     agree::<FailureDetection>(&[("{maxRapidFailures: 3}", true), ("{rapidFailureWindow: -1}", false)]);
     agree::<CommonConfig>(&[
@@ -250,4 +257,36 @@ fn a_driver_without_a_name_is_checked_and_hides_no_reference() {
     // The name that was forgotten may be the one that is referred to.
     let (told, _) = of_file("export: {: {type: serial, config: {url: x, bad: 1}}, b: {ref: nowhere}}");
     assert_eq!(told.len(), 2, "{told:#?}");
+}
+
+#[test]
+fn advice_can_be_followed() {
+    let told = |text: &str| {
+        let (_, problems) = super::sample::problems("x", text);
+        let told = problems
+            .iter()
+            .map(|problem| (problem.message().to_owned(), problem.help_text().map(str::to_owned)));
+        told.collect::<Vec<_>>()
+    };
+    let [(message, help)] = &told("export: {a.b: {type: x}, c: {ref: a.b}}")[..] else {
+        panic!("one problem")
+    };
+    assert_eq!(message, "`c` refers to `a.b`, which is not there");
+    let dots = "a name with a dot cannot be referred to, because dots stand between names: rename `a.b`";
+    assert_eq!(help.as_deref(), Some(dots));
+    let [(message, help)] = &told("export: {a: {type: x, isolation: proces}}")[..] else {
+        panic!("one problem")
+    };
+    assert!(message.starts_with("`isolation` must be `none`"), "{message}");
+    assert_eq!(help.as_deref(), None);
+    // Whole numbers of any size are numbers.
+    for number in ["18446744073709551616", "-9223372036854775809"] {
+        let node = node(number);
+        let read: f64 = decode(&node, &Subject::new("it", "")).expect("a number");
+        assert!((read - number.parse::<f64>().unwrap()).abs() < 1.0, "{read}");
+    }
+    assert_eq!(
+        read::<std::path::PathBuf>("[]").expect_err("no path"),
+        ["1:1: the value must be a path, but it is a list"]
+    );
 }
