@@ -44,7 +44,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct WebSocketNetworkConfig {
     /// Address: `ws://host:port/path`, or `wss://` for TLS. A name and a password in it are sent as basic authentication.
-    #[schemars(extend("pattern" = r"^\s*[Ww][Ss][Ss]?:", "title" = "a URL that begins with ws:// or wss://"))]
+    #[schemars(extend("pattern" = r"^\s*[Ww][Ss][Ss]?:", "title" = "a URL that begins with ws:// or wss://", "examples" = ["ws://192.0.2.7/console"]))]
     pub url: String,
     /// Tell clients the address, for those that can reach it directly.
     #[default = true]

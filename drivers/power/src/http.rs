@@ -32,7 +32,7 @@ pub struct HttpPowerConfig {
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     /// Where it goes.
-    #[schemars(extend("pattern" = r"^\s*[Hh][Tt][Tt][Pp][Ss]?:", "title" = "a URL, such as http://192.0.2.7/on"))]
+    #[schemars(extend("pattern" = r"^\s*[Hh][Tt][Tt][Pp][Ss]?:", "title" = "a URL, such as http://192.0.2.7/on", "examples" = ["http://192.0.2.7/on"]))]
     pub url: String,
     /// Its method.
     #[default = "GET"]

@@ -44,11 +44,11 @@ pub struct SnmpPowerConfig {
     /// The object that switches an outlet, without the outlet's number. What it is set to is 1 for on, 0 for off. The
     /// default is that of Raritan's units (PDU2-MIB).
     #[default = "1.3.6.1.4.1.13742.6.4.1.2.1.2.1"]
-    #[schemars(extend("pattern" = OID, "title" = OID_WORDS))]
+    #[schemars(extend("pattern" = OID, "title" = OID_WORDS, "examples" = ["1.3.6.1.4.1.13742.6.4.1.2.1.3.1"]))]
     pub oid: String,
     /// The object that shows the state of an outlet, without the outlet's number: 1 for on, 0 for off. With it, a call ends
     /// when the outlet has the state; without it, when the agent has accepted the command.
-    #[schemars(extend("pattern" = OID, "title" = OID_WORDS))]
+    #[schemars(extend("pattern" = OID, "title" = OID_WORDS, "examples" = ["1.3.6.1.4.1.13742.6.4.1.2.1.3.1"]))]
     pub state_oid: Option<String>,
     /// How requests are authenticated.
     #[default = AuthProtocol::None]

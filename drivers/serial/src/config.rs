@@ -19,7 +19,7 @@ const FORM: &str = concat!(
 pub struct SerialPortConfig {
     /// The port: a device file, or one of `loop://`, `socket://HOST:PORT`, `rfc2217://HOST:PORT`, `spy://PORT`,
     /// `hwgrep://REGEX`, `alt://PORT`.
-    #[schemars(length(min = 1), extend("pattern" = FORM, "title" = FORMS))]
+    #[schemars(length(min = 1), extend("pattern" = FORM, "title" = FORMS, "examples" = ["/dev/ttyUSB0"]))]
     pub url: String,
     /// Symbols per second.
     #[default = 115_200]

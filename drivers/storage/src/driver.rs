@@ -36,6 +36,7 @@ pub struct OpendalConfig {
     #[schemars(extend("examples" = ["memory"]))]
     pub scheme: Scheme,
     /// What the service is set up with, for example `root`, `bucket` or `endpoint`. All values are text.
+    #[schemars(extend("examples" = [{ "root": "/" }]))]
     pub kwargs: BTreeMap<String, String>,
     /// Remove at the end what was made: files and folders that were not there before, also those that were made on the
     /// way to a file. What was there stays, whatever was written to it or renamed; so does a folder in which somebody else

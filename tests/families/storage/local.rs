@@ -125,7 +125,10 @@ async fn mistakes_in_the_file_say_what_there_is() {
     let text = file(&node("c", "fs", &[("rot", "/srv")]));
     let opened = jumpstarter_testing::serve_text("exporter.yaml", &text, &[DRIVERS]).await;
     let error = opened.map(drop).expect_err("an unknown key");
-    assert!(error.message().contains("unknown key `rot` in `kwargs` of scheme `fs`"), "{error}");
+    assert!(
+        error.message().contains("unknown key `rot` in `kwargs` of the configuration of driver `opendal`"),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
