@@ -212,7 +212,7 @@ fn of_file(text: &str) -> (Vec<String>, usize) {
 
 #[test]
 fn no_number_of_mistakes_in_one_value_hides_the_others() {
-    let many = |count: usize| (0..count).map(|key| format!("k{key}: [], ")).collect::<String>();
+    let many = |count: usize| (0..count).map(|key| format!("k{key}: [], ")).collect::<Vec<_>>().concat();
     for (open, close) in [
         ("hooks: {", "}"),
         ("hooks: {beforeLease: {script: x, ", "}}"),
