@@ -29,7 +29,7 @@
 //! | [`state`] | pure: what a change does to what is there, or why not |
 //! | [`engine`] | readers and watchers, and the writer behind them, around a [`Disk`] |
 //! | [`disk`] | what must be remembered, and nobody who does |
-//! | [`file`] | one file that does; its lock, backups of it |
+//! | [`file`](mod@file) | one file that does; its lock, backups of it |
 
 #![forbid(unsafe_code)]
 
