@@ -61,15 +61,16 @@ impl Wanted {
 
     /// For somebody who sits in front of it. The format is that of services only.
     pub(crate) fn start(self) {
-        self.install(false);
+        self.install(None);
     }
 
-    /// For a service.
-    pub(crate) fn start_service(self) {
-        self.install(self.json.unwrap_or_else(|| !io::stderr().is_terminal()));
+    /// For a service, which is called this in its lines of JSON.
+    pub(crate) fn start_service(self, component: &'static str) {
+        let json = self.json.unwrap_or_else(|| !io::stderr().is_terminal());
+        self.install(json.then_some(component));
     }
 
-    fn install(self, json: bool) {
+    fn install(self, json: Option<&'static str>) {
         let lines = Lines { json, colour: style::on_stderr(), last: Mutex::default() };
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(self.level)
@@ -83,7 +84,8 @@ impl Wanted {
 
 /// One line per event. A field `source` says who speaks, for lines that come from somewhere else.
 struct Lines {
-    json: bool,
+    /// Who speaks, if in JSON.
+    json: Option<&'static str>,
     colour: bool,
     /// Time and source of the line before: what is the same is not repeated.
     last: Mutex<(String, String)>,
@@ -130,15 +132,16 @@ where
         let mut fields = Fields::default();
         event.record(&mut fields);
         let level = *event.metadata().level();
-        if self.json {
-            return writer.write_str(&json(level, event.metadata().target(), fields, jiff::Timestamp::now()));
+        if let Some(component) = self.json {
+            let now = jiff::Timestamp::now();
+            return writer.write_str(&json(component, level, event.metadata().target(), fields, now));
         }
         let now = jiff::Zoned::now().strftime("%m/%d/%y %H:%M:%S").to_string();
         writer.write_str(&self.text(level, fields, now))
     }
 }
 
-fn json(level: Level, target: &str, fields: Fields, now: jiff::Timestamp) -> String {
+fn json(component: &str, level: Level, target: &str, fields: Fields, now: jiff::Timestamp) -> String {
     let mut object = serde_json::Map::new();
     let mut put = |key: &str, value: String| object.insert(key.to_owned(), value.into());
     put("ts", format!("{now:.6}"));
@@ -150,7 +153,7 @@ fn json(level: Level, target: &str, fields: Fields, now: jiff::Timestamp) -> Str
     };
     put("level", level.to_owned());
     put("msg", fields.message);
-    put("component", "exporter".to_owned());
+    put("component", component.to_owned());
     put("logger", target.replace("::", "."));
     if !fields.source.is_empty() {
         put("source", fields.source);
@@ -200,7 +203,7 @@ mod tests {
 
     #[test]
     fn time_and_source_are_said_once() {
-        let lines = Lines { json: false, colour: false, last: Mutex::default() };
+        let lines = Lines { json: None, colour: false, last: Mutex::default() };
         let at = || "11/20/26 20:56:50".to_owned();
         assert_eq!(
             lines.text(Level::INFO, fields("exporter:driver", "one"), at()),
@@ -218,8 +221,13 @@ mod tests {
 
     #[test]
     fn services_log_one_json_object_per_line() {
-        let text =
-            json(Level::WARN, "jumpstarter_exporter::hook", fields("", "a\nb"), jiff::Timestamp::UNIX_EPOCH);
+        let text = json(
+            "exporter",
+            Level::WARN,
+            "jumpstarter_exporter::hook",
+            fields("", "a\nb"),
+            jiff::Timestamp::UNIX_EPOCH,
+        );
         let object: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!((object["level"].as_str(), object["msg"].as_str()), (Some("warning"), Some("a\nb")));
         assert_eq!(object["ts"], "1970-01-01T00:00:00.000000Z");

@@ -62,7 +62,7 @@ pub(crate) fn run(invocation: &Invocation<'_>) -> Outcome {
     // The certificate is read before there is a runtime.
     runtime::choose_tls();
     let listening = listening(invocation)?;
-    invocation.log.start_service();
+    invocation.log.start_service("exporter");
     let Named { name, text } = files::read(&path)?;
     let plan = plan::check(&name, &text, &invocation.program.registry(), files::environment)?;
     for warning in &plan.warnings {

@@ -98,7 +98,7 @@ pub(crate) fn run(invocation: &Invocation<'_>) -> Outcome {
         None => own()?,
     };
     runtime::choose_tls();
-    invocation.log.start_service();
+    invocation.log.start_service("controller");
     let endpoint = invocation.text("endpoint").map(str::to_owned);
     let settings = Settings { listen, endpoint, protection, leases: jumpstarter_lab::Leases::default() };
     let runtime = runtime::threads()?;

@@ -16,6 +16,7 @@
 mod check;
 mod completion;
 mod devices;
+mod lab;
 mod listener;
 mod schema;
 mod shell;

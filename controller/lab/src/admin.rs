@@ -98,7 +98,7 @@ impl<F: Fetch> Admin<F> {
     {
         let object: K = if rotate {
             self.lab
-                .change::<K, Status>(name, Durability::Now, |object| {
+                .change::<K>(name, Durability::Now, |object| {
                     let mut new = object.clone();
                     let annotations = object.annotations().clone();
                     let holder = Holder {
@@ -143,7 +143,7 @@ impl<F: Fetch> Admin<F> {
             } else if key.kind == Client::KIND && lease.spec.client_ref.name == key.name && !lease.is_ended()
             {
                 self.lab
-                    .change::<Lease, Status>(&name, Durability::Now, |lease| {
+                    .change::<Lease>(&name, Durability::Now, |lease| {
                         let mut new = lease.clone();
                         new.spec.release = true;
                         Ok(Some(new))

@@ -31,7 +31,7 @@ use crate::{
     Data, NAMESPACE,
     admin::{Admin, Place},
     certificate,
-    web::{Ready, pages},
+    web::pages,
 };
 
 /// Interval of pings on quiet connections, and how long their answer may take.
@@ -83,7 +83,7 @@ pub struct Serving {
     socket: PathBuf,
     store: Arc<Engine>,
     work: JoinHandle<()>,
-    ready: Ready,
+    lab: Lab<Arc<Engine>>,
 }
 
 impl std::fmt::Debug for Serving {
@@ -167,7 +167,6 @@ impl Serving {
             Exporters::new(lab.clone(), callers.clone(), Listeners::default(), Routers::new(tokens, routes));
         let clients = Clients::new(lab.clone(), callers.clone(), Policy::default());
 
-        let ready = Ready::default();
         let reflection = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -181,7 +180,9 @@ impl Serving {
             .add_service(health)
             .add_service(reflection().build_v1().map_err(wrong)?)
             .add_service(reflection().build_v1alpha().map_err(wrong)?);
-        let web = pages(services.into_axum_router(), ready.clone(), &endpoint, NAMESPACE, &authority);
+        let asked = lab.clone();
+        let is_ready = move || asked.is_at_work();
+        let web = pages(services.into_axum_router(), is_ready, &endpoint, NAMESPACE, &authority);
         let tuning = Tuning {
             stream_window: STREAM_WINDOW,
             // A stream that nobody reads must not take the room of the others on its connection.
@@ -198,16 +199,19 @@ impl Serving {
         let owner = UnixListener::bind(&socket).map_err(|error| format!("{}: {error}", socket.display()))?;
         admin.listen_unix(owner);
 
-        let at_work = ready.clone();
-        let work = tokio::spawn(async move {
-            at_work.set(true);
-            if let Err(error) = lab.run().await {
+        let running = lab.clone();
+        let mut work = tokio::spawn(async move {
+            if let Err(error) = running.run().await {
                 tracing::error!(%error, "the lab cannot go on");
             }
-            at_work.set(false);
         });
+        // Who can connect finds a lab that does its work.
+        tokio::select! {
+            () = lab.begun() => {}
+            _ = &mut work => return Err("the lab cannot begin: the line above says why".to_owned()),
+        }
         server.listen_tcp(listener, identity);
-        Ok(Self { address, endpoint, authority, server, admin, socket, store, work, ready })
+        Ok(Self { address, endpoint, authority, server, admin, socket, store, work, lab })
     }
 
     /// Returns when the lab cannot go on by itself.
@@ -217,13 +221,12 @@ impl Serving {
 
     /// Whether it does its work.
     pub fn is_ready(&self) -> bool {
-        self.ready.get()
+        self.lab.is_at_work()
     }
 
     /// Ends: no new calls, some time for those that go on, and everything on the disk.
     pub async fn stop(self, grace: Duration) {
-        let Self { server, admin, socket, store, work, ready, .. } = self;
-        ready.set(false);
+        let Self { server, admin, socket, store, work, .. } = self;
         server.shutdown(grace).await;
         admin.shutdown(Duration::from_secs(1)).await;
         let _ = std::fs::remove_file(socket);

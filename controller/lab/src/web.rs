@@ -1,10 +1,5 @@
 //! The few pages beside the gRPC services.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
-
 use axum::{
     Json, Router,
     http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
@@ -15,24 +10,14 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::json;
 use tonic::Status;
 
-/// Whether the lab does its work.
-#[derive(Clone, Debug, Default)]
-pub struct Ready(Arc<AtomicBool>);
-
-impl Ready {
-    /// From now on it does, or not any more.
-    pub fn set(&self, ready: bool) {
-        self.0.store(ready, Ordering::SeqCst);
-    }
-
-    /// Whether it does.
-    pub fn get(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-/// Adds the pages: `/healthz`, `/readyz`, and what `jmp login` asks first.
-pub fn pages(router: Router, ready: Ready, endpoint: &str, namespace: &str, authority: &str) -> Router {
+/// Adds the pages: `/healthz`, `/readyz`, and what `jmp login` asks first. `is_ready` is asked each time.
+pub fn pages(
+    router: Router,
+    is_ready: impl Fn() -> bool + Clone + Send + Sync + 'static,
+    endpoint: &str,
+    namespace: &str,
+    authority: &str,
+) -> Router {
     let mut config = json!({ "grpcEndpoint": endpoint, "routerEndpoint": endpoint, "namespace": namespace });
     if !authority.is_empty() {
         config["caBundle"] = BASE64_STANDARD.encode(authority).into();
@@ -42,7 +27,7 @@ pub fn pages(router: Router, ready: Ready, endpoint: &str, namespace: &str, auth
         .route(
             "/readyz",
             get(async move || {
-                if ready.get() {
+                if is_ready() {
                     (StatusCode::OK, "ok")
                 } else {
                     (StatusCode::SERVICE_UNAVAILABLE, "the lab is not at work")

@@ -211,7 +211,7 @@ impl<S: Store, F: Fetch> ClientService for Clients<S, F> {
         let changes = Changes { begin: times.begin, duration: times.duration, end: times.end, client: to };
         let lease = self
             .lab
-            .change::<Lease, Status>(name, Durability::Now, |lease| {
+            .change::<Lease>(name, Durability::Now, |lease| {
                 requests::update(lease, &caller, changes).map(Some).map_err(refused)
             })
             .await?;
@@ -223,7 +223,7 @@ impl<S: Store, F: Fetch> ClientService for Clients<S, F> {
         let (namespace, name) = names::of(&full, "leases")?;
         let caller = self.callers.client_of(&request, namespace).await?.name_any();
         self.lab
-            .change::<Lease, Status>(name, Durability::Now, |lease| {
+            .change::<Lease>(name, Durability::Now, |lease| {
                 requests::delete(lease, &caller, &full).map(Some).map_err(refused)
             })
             .await?;

@@ -84,7 +84,7 @@ impl<S: Store, F: Fetch> Exporters<S, F> {
         change: impl Fn(&Exporter, &mut ExporterStatus),
     ) -> Result<Exporter, Status> {
         self.lab
-            .change::<Exporter, Status>(name, durability, |exporter| {
+            .change::<Exporter>(name, durability, |exporter| {
                 let mut new = exporter.clone();
                 change(exporter, new.status.get_or_insert_default());
                 Ok(Some(new))
@@ -137,7 +137,7 @@ impl<S: Store, F: Fetch> Exporters<S, F> {
         decide: impl Fn(&Lease) -> Result<Option<Lease>, Refusal>,
     ) -> Result<(), Status> {
         let decide = |lease: &Lease| decide(lease).map_err(refused);
-        self.lab.change::<Lease, Status>(name, Durability::Now, decide).await.map(drop)
+        self.lab.change::<Lease>(name, Durability::Now, decide).await.map(drop)
     }
 }
 
@@ -219,7 +219,7 @@ impl<S: Store, F: Fetch> ControllerService for Exporters<S, F> {
         let name = exporter.name_any();
         let registered = self
             .lab
-            .change::<Exporter, Status>(&name, Durability::Now, |exporter| {
+            .change::<Exporter>(&name, Durability::Now, |exporter| {
                 let mut new = exporter.clone();
                 new.metadata.labels = Some(labels::of_exporter(exporter.labels(), &told));
                 new.status.get_or_insert_default().devices.clone_from(&devices);

@@ -43,6 +43,8 @@ struct Inner<S> {
     told: Notify,
     /// Who waits for changes of an object: a number that grows with each.
     waiting: Mutex<HashMap<Key, watch::Sender<u64>>>,
+    /// Everything has been read, and what happens is being followed.
+    at_work: watch::Sender<bool>,
 }
 
 impl<S> Clone for Lab<S> {
@@ -92,6 +94,7 @@ impl<S: Store> Lab<S> {
             leasing: Mutex::new(Leasing::new(settings)),
             told: Notify::new(),
             waiting: Mutex::default(),
+            at_work: watch::Sender::new(false),
         }))
     }
 
@@ -177,15 +180,14 @@ impl<S: Store> Lab<S> {
     ///
     /// # Errors
     /// Those of `change`; when there is no such object, or it must not become what it would, as `UNKNOWN`.
-    pub async fn change<K, E>(
+    pub async fn change<K>(
         &self,
         name: &str,
         durability: Durability,
-        mut change: impl FnMut(&K) -> Result<Option<K>, E>,
+        mut change: impl FnMut(&K) -> Result<Option<K>, Status>,
     ) -> Result<K, Status>
     where
         K: Stored + Resource<DynamicType = ()> + CustomResourceExt + Serialize + Clone,
-        Status: From<E>,
     {
         let key = self.key::<K>(name);
         for _ in 0..TRIES {
@@ -239,6 +241,14 @@ impl<S: Store> Lab<S> {
         waiting.entry(self.key::<K>(name)).or_insert_with(|| watch::Sender::new(0)).subscribe()
     }
 
+    fn everything_changed(&self) {
+        let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.retain(|_, sender| sender.receiver_count() > 0);
+        for sender in waiting.values() {
+            sender.send_modify(|count| *count = count.wrapping_add(1));
+        }
+    }
+
     fn changed(&self, kind: &str, name: &str) {
         let key = Key::new(kind, &self.0.namespace, name);
         let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -282,6 +292,17 @@ impl<S: Store> Lab<S> {
         self.0.told.notify_one();
     }
 
+    /// Whether what happens is being followed: leases are decided, and whoever waits is woken.
+    pub fn is_at_work(&self) -> bool {
+        *self.0.at_work.borrow()
+    }
+
+    /// Returns when that is so.
+    pub async fn begun(&self) {
+        // The sender is this lab's: it is not gone before this ends.
+        let _ = self.0.at_work.subscribe().wait_for(|at_work| *at_work).await;
+    }
+
     /// Does what has to be done, until the store is closed.
     ///
     /// # Errors
@@ -289,7 +310,9 @@ impl<S: Store> Lab<S> {
     pub async fn run(&self) -> Result<(), StoreError> {
         let mut work = FuturesUnordered::new();
         loop {
-            match self.follow(&mut work).await {
+            let ended = self.follow(&mut work).await;
+            self.0.at_work.send_replace(false);
+            match ended {
                 // A watch fell behind: everything is read anew.
                 Err(StoreError::TooOld(_)) => {
                     tracing::warn!("the lab fell behind its store, and reads everything anew");
@@ -328,6 +351,9 @@ impl<S: Store> Lab<S> {
         let (leases, mut of_leases) = self.watch::<Lease>(active).await?;
         let now = Timestamp::now();
         self.leasing().load(Snapshot { clients, policies, exporters, leases }, now);
+        // What happened before these watches, nobody has been told of.
+        self.everything_changed();
+        self.0.at_work.send_replace(true);
         loop {
             let deadline = self.step(work);
             tokio::select! {

@@ -32,12 +32,14 @@ pub(crate) struct Bench {
     pub(crate) callers: Callers<Arc<Engine>, Https>,
     pub(crate) exporters: Exporters<Arc<Engine>, Https>,
     pub(crate) clients: Clients<Arc<Engine>, Https>,
-    work: JoinHandle<()>,
+    work: Option<JoinHandle<()>>,
 }
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        self.work.abort();
+        if let Some(work) = &self.work {
+            work.abort();
+        }
     }
 }
 
@@ -70,6 +72,15 @@ fn meta(name: &str, labels: &[(&str, &str)]) -> ObjectMeta {
 
 impl Bench {
     pub(crate) fn new() -> Self {
+        let mut bench = Self::idle();
+        let at_work = bench.lab.clone();
+        let work = tokio::spawn(async move { at_work.run().await.expect("it goes on") });
+        bench.work = Some(work);
+        bench
+    }
+
+    /// In which nothing happens by itself.
+    pub(crate) fn idle() -> Self {
         let store = Arc::new(Engine::open(Nowhere).expect("a store"));
         let lab = Lab::new(store, NAMESPACE, Settings::default());
         let issuer = Issuer::new(SigningKey::random().expect("a key"));
@@ -83,9 +94,7 @@ impl Bench {
         let routers = Routers::new(Tokens::new(Key::Fixed(b"key".to_vec())), vec![route]);
         let exporters = Exporters::new(lab.clone(), callers.clone(), Listeners::default(), routers);
         let clients = Clients::new(lab.clone(), callers.clone(), Policy::default());
-        let at_work = lab.clone();
-        let work = tokio::spawn(async move { at_work.run().await.expect("it goes on") });
-        Self { lab, callers, exporters, clients, work }
+        Self { lab, callers, exporters, clients, work: None }
     }
 
     async fn token<K: Acting>(&self, kind: &'static str, name: &str) -> Caller {

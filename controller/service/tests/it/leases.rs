@@ -333,3 +333,17 @@ async fn a_lease_right_behind_its_exporter_is_never_refused_for_lack_of_it() {
         assert_eq!(conditions(&lease), [condition("Pending", "True", "Offline")]);
     }
 }
+
+#[tokio::test]
+async fn whoever_waits_is_woken_when_the_lab_has_missed_something() {
+    // A lab that nobody has begun to follow: what happens in it, no watch sees.
+    let bench = Bench::idle();
+    bench.exporter("rig", &[]).await;
+    let mut changes = bench.lab.changes::<jumpstarter_api::Exporter>("rig");
+    assert!(!bench.lab.is_at_work());
+    let running = bench.lab.clone();
+    let work = tokio::spawn(async move { running.run().await });
+    tokio::time::timeout(SOON, changes.changed()).await.expect("in time").expect("the lab goes on");
+    assert!(bench.lab.is_at_work());
+    work.abort();
+}
