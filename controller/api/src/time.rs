@@ -12,7 +12,7 @@ pub fn whole(moment: Timestamp) -> Time {
 }
 
 /// The first moment of the year 1 in UTC, in seconds since 1970: what programs in Go write when they mean none.
-const ZERO_IN_GO: i64 = -62_135_596_800;
+pub const ZERO_IN_GO: i64 = -62_135_596_800;
 
 /// A time that may be absent: left out, null, or the zero time of Go.
 pub(crate) fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {

@@ -44,7 +44,7 @@ pub mod issuer;
 pub mod key;
 pub mod legacy;
 pub mod name;
-mod quote;
+pub mod quote;
 pub mod subject;
 pub mod token;
 

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 const LONGEST: usize = 200;
 
 /// As Go's `%q` has it, which the existing service's messages are made with.
-pub(crate) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let mut out = String::from('"');
     for (count, char) in text.chars().enumerate() {
         if count == LONGEST {

@@ -127,7 +127,7 @@ impl Leasing {
         self.unclaim(holder.as_deref(), name);
         let key = Key::new(Kind::Exporter, name.clone());
         self.deadlines.set(key.clone(), None);
-        self.absent.insert(key);
+        self.is_absent(key);
         self.freed.remove(name);
         let hopeless = self.classes.remove(name);
         self.waiters_of(hopeless);
@@ -218,6 +218,20 @@ impl Leasing {
         if let Some((class, turn)) = self.leases.get_mut(name).and_then(|entry| entry.turn.take()) {
             self.classes.dequeue(class, &turn);
             self.fresh.remove(&turn);
+        }
+    }
+
+    /// An object is not there. That need only be known while a lease names it.
+    pub(crate) fn is_absent(&mut self, key: Key) {
+        let named = self.leases.values().any(|entry| {
+            let lease = &entry.object;
+            match key.kind {
+                Kind::Exporter => [lease.exporter(), lease.wanted_exporter()].contains(&Some(&*key.name)),
+                _ => lease.spec.client_ref.name == *key.name,
+            }
+        });
+        if named {
+            self.absent.insert(key);
         }
     }
 

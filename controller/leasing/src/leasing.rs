@@ -213,7 +213,7 @@ impl Leasing {
         match key.kind {
             Kind::Client => {
                 self.clients.remove(&key.name);
-                self.absent.insert(key.clone());
+                self.is_absent(key.clone());
                 self.leases_of(&key.name);
             }
             Kind::Policy => {
@@ -311,7 +311,7 @@ impl Leasing {
 
     /// What there was when an object was read afresh.
     pub fn looked(&mut self, key: &Key, found: Option<Object>) {
-        self.looking.remove(key);
+        let asked = self.looking.remove(key);
         if let Some(object) = found {
             self.apply(object);
             for lease in
@@ -321,9 +321,12 @@ impl Leasing {
                     entry.exporter_is_fresh = true;
                 }
             }
-        } else {
+        } else if asked {
             self.remove(key);
             self.absent.insert(key.clone());
+        } else {
+            // News has come meanwhile, and knows better than a look that began before it.
+            return;
         }
         match key.kind {
             Kind::Lease => {}

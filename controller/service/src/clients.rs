@@ -198,6 +198,8 @@ impl<S: Store, F: Fetch> ClientService for Clients<S, F> {
         let asked = request.get_ref().lease.clone().unwrap_or_default();
         let (namespace, name) = names::of(&asked.name, "leases")?;
         let caller = self.callers.client_of(&request, namespace).await?.name_any();
+        // Whose it is comes before what is wanted of it.
+        requests::update(&self.lab.get(name).await?, &caller, Changes::default()).map_err(refused)?;
         let times = wire::times(&asked)?;
         let to = asked.client.as_deref().filter(|client| !client.is_empty());
         let to = to.map(|to| names::of(to, "clients")).transpose()?;

@@ -12,7 +12,7 @@ use jumpstarter_api::{
     time::whole,
 };
 use jumpstarter_core::selector::{Requirement, Selector};
-use jumpstarter_identity::{Fetch, Https};
+use jumpstarter_identity::{Fetch, Https, subject::GENERATION};
 use jumpstarter_leasing::requests::{self, Refusal};
 use jumpstarter_protocol::v1::{
     DialRequest, DialResponse, GetLeaseRequest, GetLeaseResponse, GetServiceEndpointsRequest,
@@ -29,7 +29,7 @@ use tokio::{
 use tonic::{Code, Request, Response, Status};
 use uuid::Uuid;
 
-use crate::{Callers, Lab, Listeners, Routers, wire};
+use crate::{Callers, Lab, Listeners, Routers, listeners::Listening, wire};
 
 /// How often an open status stream counts as a sign of life, as upstream has it.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -92,8 +92,8 @@ impl<S: Store, F: Fetch> Exporters<S, F> {
             .await
     }
 
-    /// A lease that the caller, an exporter, has.
-    async fn own_lease(&self, name: &str) -> Result<Lease, Status> {
+    /// A lease that a call names.
+    async fn named_lease(&self, name: &str) -> Result<Lease, Status> {
         if name.is_empty() {
             return Err(Status::unknown("empty lease name"));
         }
@@ -141,9 +141,35 @@ impl<S: Store, F: Fetch> Exporters<S, F> {
     }
 }
 
+/// Which exporter somebody was when he was believed. Calls that go on for days are only his for as long as he still is.
+struct Proven {
+    name: String,
+    uid: Option<String>,
+    generation: Option<String>,
+}
+
+impl Proven {
+    fn of(exporter: &Exporter) -> Self {
+        let generation = exporter.annotations().get(GENERATION).cloned();
+        Self { name: exporter.name_any(), uid: exporter.metadata.uid.clone(), generation }
+    }
+
+    /// The exporter as it is now.
+    async fn now<S: Store>(&self, lab: &Lab<S>) -> Result<Exporter, Status> {
+        let exporter: Exporter = lab.get(&self.name).await?;
+        let Self { name, uid, generation } = Self::of(&exporter);
+        if (&uid, &generation) != (&self.uid, &self.generation) {
+            let namespace = lab.namespace();
+            return Err(Status::permission_denied(format!(
+                "permission denied for exporter {namespace}/{name}: the token of this call has been replaced"
+            )));
+        }
+        Ok(exporter)
+    }
+}
+
 /// What an exporter is told about its lease.
-async fn leased<S: Store>(lab: &Lab<S>, exporter: &str) -> Result<StatusResponse, Status> {
-    let exporter: Exporter = lab.get(exporter).await?;
+async fn leased<S: Store>(lab: &Lab<S>, exporter: &Exporter) -> Result<StatusResponse, Status> {
     let lease = Reference::name(exporter.status.as_ref().and_then(|status| status.lease_ref.as_ref()));
     let Some(lease) = lease else { return Ok(StatusResponse::default()) };
     let lease: Lease = lab.get(lease).await?;
@@ -158,7 +184,7 @@ async fn leased<S: Store>(lab: &Lab<S>, exporter: &str) -> Result<StatusResponse
 /// A status stream.
 struct Watching<S> {
     lab: Lab<S>,
-    exporter: String,
+    exporter: Proven,
     changes: watch::Receiver<u64>,
     heartbeat: Interval,
     told: Option<StatusResponse>,
@@ -171,7 +197,7 @@ impl<S: Store> Watching<S> {
             return None;
         }
         loop {
-            match leased(&self.lab, &self.exporter).await {
+            match self.state().await {
                 Ok(state) if self.told.as_ref() == Some(&state) => {}
                 Ok(state) => {
                     self.told = Some(state.clone());
@@ -190,7 +216,44 @@ impl<S: Store> Watching<S> {
                 },
                 _ = self.heartbeat.tick() => Some(()),
             } {
-                self.lab.seen(&self.exporter);
+                self.lab.seen(&self.exporter.name);
+            }
+        }
+    }
+
+    /// What is to be told next.
+    async fn state(&self) -> Result<StatusResponse, Status> {
+        let exporter = self.exporter.now(&self.lab).await?;
+        let state = leased(&self.lab, &exporter).await?;
+        let before = self.told.as_ref().and_then(|told| told.lease_name.as_ref());
+        // It may have been free for a moment that this did not see. An exporter that is not told so stays with the lease that
+        // is over.
+        let another = before.is_some() && state.leased && state.lease_name.as_ref() != before;
+        Ok(if another { StatusResponse::default() } else { state })
+    }
+}
+
+/// A stream of tunnels.
+struct Tunnels<S> {
+    lab: Lab<S>,
+    exporter: Proven,
+    changes: watch::Receiver<u64>,
+    listening: Option<Listening>,
+}
+
+impl<S: Store> Tunnels<S> {
+    async fn next(mut self) -> Option<(Result<ListenResponse, Status>, Self)> {
+        loop {
+            let listening = self.listening.as_mut()?;
+            tokio::select! {
+                tunnel = listening.next() => return tunnel.map(|tunnel| (Ok(tunnel), self)),
+                changed = self.changes.changed() => {
+                    changed.ok()?;
+                    if let Err(status) = self.exporter.now(&self.lab).await {
+                        self.listening = None;
+                        return Some((Err(status), self));
+                    }
+                }
             }
         }
     }
@@ -297,11 +360,17 @@ impl<S: Store, F: Fetch> ControllerService for Exporters<S, F> {
     async fn listen(&self, request: Request<ListenRequest>) -> Result<Response<Self::ListenStream>, Status> {
         let exporter = self.callers.exporter(&request).await?;
         let name = request.into_inner().lease_name;
-        let lease = self.own_lease(&name).await?;
+        let lease = self.named_lease(&name).await?;
         if lease.exporter() != Some(&*exporter.name_any()) {
             return Err(Status::unknown("permission denied"));
         }
-        Ok(Response::new(self.listeners.listen(&name).into_stream().boxed()))
+        let tunnels = Tunnels {
+            lab: self.lab.clone(),
+            changes: self.lab.changes::<Exporter>(&exporter.name_any()),
+            exporter: Proven::of(&exporter),
+            listening: Some(self.listeners.listen(&name)),
+        };
+        Ok(Response::new(stream::unfold(tunnels, Tunnels::next).boxed()))
     }
 
     async fn status(&self, request: Request<StatusRequest>) -> Result<Response<Self::StatusStream>, Status> {
@@ -329,21 +398,27 @@ impl<S: Store, F: Fetch> ControllerService for Exporters<S, F> {
         }
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let watching =
-            Watching { lab: self.lab.clone(), exporter: name, changes, heartbeat, told: None, over: false };
+        let watching = Watching {
+            lab: self.lab.clone(),
+            exporter: Proven::of(&exporter),
+            changes,
+            heartbeat,
+            told: None,
+            over: false,
+        };
         Ok(Response::new(stream::unfold(watching, Watching::next).boxed()))
     }
 
     async fn dial(&self, request: Request<DialRequest>) -> Result<Response<DialResponse>, Status> {
         let client: Client = self.callers.client(&request).await?;
         let name = request.into_inner().lease_name;
-        let lease = self.own_lease(&name).await?;
+        let lease = self.named_lease(&name).await?;
         if lease.spec.client_ref.name != client.name_any() {
             return Err(Status::unknown("permission denied"));
         }
         let Some(exporter) = lease.exporter() else { return Err(Status::unknown("lease not active")) };
         if lease.is_ended() {
-            // Nobody will listen any more: the words that clients take for the end of their lease.
+            // Nobody will listen any more, so there is nothing to wait for.
             return Err(Status::failed_precondition(format!("lease {name} has ended")));
         }
         let exporter = self.ready(exporter).await?;

@@ -29,6 +29,12 @@ use crate::stored::{self, Stored};
 /// How often a change that meets another one is tried again.
 const TRIES: usize = 20;
 
+/// How long to wait before an object that could not be read is read again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// From so many objects on that somebody has waited for, those that nobody waits for any more are looked for.
+const SWEEP: usize = 1024;
+
 /// How long a new lease may take to be decided on, for whoever made it. It goes on afterwards.
 const DECISION: Duration = Duration::from_secs(1);
 
@@ -63,22 +69,17 @@ impl<S> std::fmt::Debug for Lab<S> {
 pub fn status(error: &StoreError) -> Status {
     match error {
         StoreError::NotFound(key) => not_found(key),
-        StoreError::AlreadyExists(key) => {
-            Status::unknown(format!("{}.jumpstarter.dev \"{}\" already exists", plural(&key.kind), key.name))
-        }
+        StoreError::AlreadyExists(key) => Status::unknown(format!(
+            "{}.jumpstarter.dev \"{}\" already exists",
+            stored::plural(&key.kind),
+            key.name
+        )),
         other => Status::unknown(other.to_string()),
     }
 }
 
 fn not_found(key: &Key) -> Status {
-    Status::unknown(format!("{}.jumpstarter.dev \"{}\" not found", plural(&key.kind), key.name))
-}
-
-fn plural(kind: &str) -> String {
-    match kind {
-        ExporterAccessPolicy::KIND => ExporterAccessPolicy::PLURAL.to_owned(),
-        kind => format!("{}s", kind.to_lowercase()),
-    }
+    Status::unknown(format!("{}.jumpstarter.dev \"{}\" not found", stored::plural(&key.kind), key.name))
 }
 
 fn internal(problem: impl std::fmt::Display) -> Status {
@@ -238,6 +239,10 @@ impl<S: Store> Lab<S> {
     /// Tells of every change of an object from now on.
     pub fn changes<K: Stored>(&self, name: &str) -> watch::Receiver<u64> {
         let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        // Now and then: each time that there are twice as many.
+        if waiting.len() >= SWEEP && waiting.len().is_power_of_two() {
+            waiting.retain(|_, sender| sender.receiver_count() > 0);
+        }
         waiting.entry(self.key::<K>(name)).or_insert_with(|| watch::Sender::new(0)).subscribe()
     }
 
@@ -427,16 +432,28 @@ impl<S: Store> Lab<S> {
         let mut leasing = self.leasing();
         match answer {
             Answer::Written(ticket, outcome) => leasing.written(ticket, outcome, Timestamp::now()),
-            Answer::Looked(key, Ok(found)) => leasing.looked(&key, found),
-            // It is asked for again when something else makes it needed.
-            Answer::Looked(key, Err(())) => tracing::warn!(?key, "an object could not be read"),
+            Answer::Looked(key, found) => leasing.looked(&key, found),
         }
     }
 
-    async fn look(&self, key: &LeasingKey) -> Result<Option<Known>, ()> {
+    /// An object as it is. Whether it is there must be known before anything is decided, so this waits until it is.
+    async fn look(&self, key: &LeasingKey) -> Option<Known> {
         let key = Key::new(stored::kind(key.kind), &self.0.namespace, &*key.name);
-        let object = self.0.store.get(&key).await.map_err(|_| ())?;
-        Ok(object.and_then(|object| stored::known(&object)))
+        loop {
+            match self.0.store.get(&key).await {
+                Ok(None) => return None,
+                Ok(Some(object)) => {
+                    // One that cannot be understood is there all the same.
+                    if let Some(known) = stored::known(&object) {
+                        return Some(known);
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, object = %key, "an object could not be read; it is tried again")
+                }
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     async fn write(&self, write: Write) -> Outcome {
@@ -450,7 +467,10 @@ impl<S: Store> Lab<S> {
             Ok(object) => stored::known(&object).map_or(Outcome::Failed, Outcome::Written),
             Err(StoreError::NotFound(_)) => Outcome::Conflict(None),
             Err(StoreError::Conflict { .. }) => match self.0.store.get(&key).await {
-                Ok(object) => Outcome::Conflict(object.and_then(|object| stored::known(&object))),
+                Ok(None) => Outcome::Conflict(None),
+                Ok(Some(object)) => {
+                    stored::known(&object).map_or(Outcome::Failed, |known| Outcome::Conflict(Some(known)))
+                }
                 Err(_) => Outcome::Failed,
             },
             Err(error) => {
@@ -481,7 +501,7 @@ impl<S: Store> Lab<S> {
 /// What came of something that leasing wanted.
 enum Answer {
     Written(Ticket, Outcome),
-    Looked(LeasingKey, Result<Option<Known>, ()>),
+    Looked(LeasingKey, Option<Known>),
 }
 
 /// The part of a patch that this store has a place for. Owners are a matter of Kubernetes: here, whoever deletes an exporter

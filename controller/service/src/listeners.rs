@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use futures::Stream;
 use jumpstarter_protocol::v1::ListenResponse;
 use tokio::sync::{Notify, mpsc};
 use tonic::Status;
@@ -52,7 +51,7 @@ impl Listeners {
             number
         };
         self.0.news.notify_waiters();
-        Listening { receiver, guard: Guard { listeners: self.clone(), lease: lease.to_owned(), number } }
+        Listening { receiver, _guard: Guard { listeners: self.clone(), lease: lease.to_owned(), number } }
     }
 
     /// Hands a tunnel to the exporter that listens for this lease, who may need a moment to begin to.
@@ -105,7 +104,7 @@ impl Listeners {
 #[derive(Debug)]
 pub struct Listening {
     receiver: mpsc::Receiver<ListenResponse>,
-    guard: Guard,
+    _guard: Guard,
 }
 
 #[derive(Debug)]
@@ -129,13 +128,5 @@ impl Listening {
     /// The next tunnel; the end when another call has taken this one's place.
     pub async fn next(&mut self) -> Option<ListenResponse> {
         self.receiver.recv().await
-    }
-
-    /// As the answer of a call.
-    pub fn into_stream(self) -> impl Stream<Item = Result<ListenResponse, Status>> + Send + 'static {
-        let Self { receiver, guard } = self;
-        futures::stream::unfold((receiver, guard), |(mut receiver, guard)| async move {
-            receiver.recv().await.map(|response| (Ok(response), (receiver, guard)))
-        })
     }
 }

@@ -1,5 +1,6 @@
 //! Names of things on the wire: `namespaces/lab`, `namespaces/lab/leases/x`.
 
+use jumpstarter_identity::quote::quoted;
 use tonic::Status;
 
 /// A namespace, from `namespaces/NAMESPACE`.
@@ -29,16 +30,17 @@ pub fn of<'a>(text: &'a str, kind: &str) -> Result<(&'a str, &'a str), Status> {
 
 fn segment(text: &str, expected: &str, found: &str) -> Status {
     Status::invalid_argument(format!(
-        "invalid identifier \"{}\": expected segment \"{expected}\", found \"{}\"",
-        text.escape_debug(),
-        found.escape_debug()
+        "invalid identifier {}: expected segment {}, found {}",
+        quoted(text),
+        quoted(expected),
+        quoted(found)
     ))
 }
 
 fn count(text: &str, expected: usize, found: usize) -> Status {
     Status::invalid_argument(format!(
-        "invalid identifier \"{}\": expected {expected} segments, found {found}",
-        text.escape_debug()
+        "invalid identifier {}: expected {expected} segments, found {found}",
+        quoted(text)
     ))
 }
 

@@ -44,6 +44,17 @@ pub fn kind(kind: Kind) -> &'static str {
     }
 }
 
+/// What messages call many objects of a kind, as the store names it.
+pub fn plural(kind: &str) -> &str {
+    let known = [
+        (Client::KIND, Client::PLURAL),
+        (Exporter::KIND, Exporter::PLURAL),
+        (Lease::KIND, Lease::PLURAL),
+        (ExporterAccessPolicy::KIND, ExporterAccessPolicy::PLURAL),
+    ];
+    known.iter().find(|(of, _)| *of == kind).map_or(kind, |(_, plural)| plural)
+}
+
 /// The key of an object in the store.
 pub fn key<K: Stored>(namespace: &str, name: &str) -> Key {
     Key::new(K::KIND, namespace, name)

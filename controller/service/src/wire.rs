@@ -24,8 +24,7 @@ pub fn duration(duration: SignedDuration) -> prost_types::Duration {
 
 /// The zero time of Go is what its programs write when they mean none.
 fn moment(time: &prost_types::Timestamp) -> Result<Option<Timestamp>, Status> {
-    const ZERO_IN_GO: i64 = -62_135_596_800;
-    if time.seconds == ZERO_IN_GO && time.nanos == 0 {
+    if time.seconds == jumpstarter_api::time::ZERO_IN_GO && time.nanos == 0 {
         return Ok(None);
     }
     let moment = Timestamp::new(time.seconds, time.nanos);

@@ -255,7 +255,8 @@ pub fn restore(backup: &Path, path: &Path) -> Result<Option<PathBuf>, StoreError
         let free = (1u32..).map(|count| beside(path, &format!(".replaced-{count}")));
         let old = free.into_iter().find(|old| !old.exists());
         if let Some(old) = &old {
-            fs::rename(path, old).map_err(|error| failed(old, &error))?;
+            // A second name, so that at every moment there is a store.
+            fs::hard_link(path, old).map_err(|error| failed(old, &error))?;
         }
         old
     } else {

@@ -338,12 +338,58 @@ async fn a_lease_right_behind_its_exporter_is_never_refused_for_lack_of_it() {
 async fn whoever_waits_is_woken_when_the_lab_has_missed_something() {
     // A lab that nobody has begun to follow: what happens in it, no watch sees.
     let bench = Bench::idle();
-    bench.exporter("rig", &[]).await;
-    let mut changes = bench.lab.changes::<jumpstarter_api::Exporter>("rig");
+    bench.client("me").await;
+    // Of a client, the lab itself changes nothing.
+    let mut changes = bench.lab.changes::<jumpstarter_api::Client>("me");
     assert!(!bench.lab.is_at_work());
     let running = bench.lab.clone();
     let work = tokio::spawn(async move { running.run().await });
     tokio::time::timeout(SOON, changes.changed()).await.expect("in time").expect("the lab goes on");
     assert!(bench.lab.is_at_work());
     work.abort();
+}
+
+#[tokio::test]
+async fn an_exporter_is_told_that_it_is_free_between_two_leases_however_late_it_listens() {
+    let bench = Bench::new();
+    let (_rig, mut told) = bench.rig("rig", &[("board", "demo")]).await;
+    assert!(!told.next().await.leased);
+    let me = bench.client("me").await;
+    let first = bench.lease(&me, "board=demo").await.expect("a lease");
+    assert_eq!(told.next().await.lease_name.as_deref(), Some(short(&first.name)));
+    bench.clients.delete_lease(me.asks(DeleteLeaseRequest { name: first.name })).await.expect("deleted");
+    // It has said nothing but that it is available, so it is given away at once, and has heard nothing yet.
+    let second = bench.lease(&me, "board=demo").await.expect("a lease");
+    assert_eq!(conditions(&second).last(), Some(&condition("Ready", "True", "Ready")));
+    assert_eq!(told.next().await, StatusResponse::default());
+    assert_eq!(told.next().await.lease_name.as_deref(), Some(short(&second.name)));
+}
+
+#[tokio::test]
+async fn calls_that_go_on_end_with_the_token_that_began_them() {
+    let bench = Bench::new();
+    let (rig, mut told) = bench.rig("rig", &[("board", "demo")]).await;
+    told.next().await;
+    let me = bench.client("me").await;
+    let lease = bench.lease(&me, "board=demo").await.expect("a lease");
+    told.next().await;
+    let listen = ListenRequest { lease_name: short(&lease.name).to_owned() };
+    let mut listening = bench.exporters.listen(rig.asks(listen)).await.expect("it listens").into_inner();
+    bench
+        .lab
+        .change::<jumpstarter_api::Exporter>("rig", jumpstarter_store::Durability::Now, |exporter| {
+            let mut new = exporter.clone();
+            let annotations = new.metadata.annotations.get_or_insert_default();
+            annotations.insert(jumpstarter_identity::subject::GENERATION.to_owned(), "1".to_owned());
+            Ok(Some(new))
+        })
+        .await
+        .expect("rotated");
+    let refused = told.fails().await;
+    let heard = tokio::time::timeout(SOON, listening.next()).await.expect("in time").expect("it goes on");
+    for status in [refused, heard.expect_err("an error")] {
+        assert_eq!(status.code(), Code::PermissionDenied);
+        assert!(status.message().ends_with("the token of this call has been replaced"), "{status}");
+    }
+    assert!(listening.next().await.is_none());
 }
