@@ -19,7 +19,7 @@ use jumpstarter_service::{
     stored::{self, Stored},
     wire,
 };
-use jumpstarter_store::{Durability, Engine, Query, Store as _};
+use jumpstarter_store::{Durability, Engine, Query, Store as _, StoreError};
 use serde::Serialize;
 use serde_json::Value;
 use tonic::{Request, Response, Status};
@@ -126,29 +126,35 @@ impl<F: Fetch> Admin<F> {
         })
     }
 
-    /// Everything that was leased from an exporter goes with it; what a client has is released.
-    async fn before_deletion(&self, key: &Key) -> Result<(), Status> {
+    /// What has to follow the end of an object. A lease that an exporter has ends by itself, with the reason; those that are over
+    /// go with it. What a client has is released.
+    async fn after_deletion(&self, key: &Key) -> Result<(), Status> {
         if key.kind != Exporter::KIND && key.kind != Client::KIND {
             return Ok(());
         }
         let (leases, _) = self.lab.list::<Lease>(Selector::everything(), 0, "").await?;
         for lease in leases {
             let name = lease.name_any();
-            if key.kind == Exporter::KIND && lease.exporter() == Some(&key.name) {
+            if key.kind == Exporter::KIND && lease.exporter() == Some(&key.name) && lease.is_ended() {
                 let key = stored::key::<Lease>(self.lab.namespace(), &name);
                 match self.lab.store().delete(&key, None).await {
-                    Ok(_) | Err(jumpstarter_store::StoreError::NotFound(_)) => {}
+                    Ok(_) | Err(StoreError::NotFound(_)) => {}
                     Err(error) => return Err(lab::status(&error)),
                 }
             } else if key.kind == Client::KIND && lease.spec.client_ref.name == key.name && !lease.is_ended()
             {
-                self.lab
+                let released = self
+                    .lab
                     .change::<Lease>(&name, Durability::Now, |lease| {
                         let mut new = lease.clone();
                         new.spec.release = true;
                         Ok(Some(new))
                     })
-                    .await?;
+                    .await;
+                // One that is gone meanwhile needs no release.
+                if released.is_err() && self.lab.find::<Lease>(&name).await?.is_some() {
+                    released?;
+                }
             }
         }
         Ok(())
@@ -190,7 +196,7 @@ impl<F: Fetch> AdminService for Admin<F> {
         let key = known(request.into_inner().key)?;
         let key = self.key(&key);
         let object = self.lab.store().get(&key).await.map_err(|error| lab::status(&error))?;
-        let object = object.ok_or_else(|| lab::status(&jumpstarter_store::StoreError::NotFound(key)))?;
+        let object = object.ok_or_else(|| lab::status(&StoreError::NotFound(key)))?;
         Ok(Response::new(shown(&object)))
     }
 
@@ -206,8 +212,8 @@ impl<F: Fetch> AdminService for Admin<F> {
 
     async fn delete(&self, request: Request<DeleteRequest>) -> Result<Response<()>, Status> {
         let key = known(request.into_inner().key)?;
-        self.before_deletion(&key).await?;
         self.lab.store().delete(&self.key(&key), None).await.map_err(|error| lab::status(&error))?;
+        self.after_deletion(&key).await?;
         tracing::info!(kind = key.kind, name = key.name, "an administrator has deleted an object");
         Ok(Response::new(()))
     }

@@ -19,14 +19,12 @@ const VALID: Duration = Duration::days(3 * 365);
 /// How long the authority is.
 const AUTHORITY_VALID: Duration = Duration::days(20 * 365);
 
-/// A certificate and its key, both PEM.
+/// A certificate and its key.
 #[derive(Clone)]
 pub struct Certificate {
-    /// The certificate, then the authority's.
-    pub chain: String,
-    /// Its key.
-    pub key: String,
-    /// The authority's certificate.
+    /// The certificate, the authority's, and the key of the former: PEM.
+    pub pem: String,
+    /// The authority's certificate alone, PEM.
     pub authority: String,
 }
 
@@ -54,7 +52,10 @@ pub fn own_names() -> BTreeSet<String> {
     names
 }
 
-/// The certificate of a lab in this folder, for these names and those that it had before.
+/// What stands in front of each name in the file with the certificate. PEM files may have such lines.
+const NAME: &str = "# for ";
+
+/// The certificate of a lab in this folder, for at least these names.
 ///
 /// # Errors
 /// What went wrong, in words.
@@ -77,33 +78,24 @@ pub fn of(folder: &Path, wanted: &BTreeSet<String>) -> Result<Certificate, Strin
         write("authority.pem", &authority, 0o644)?;
         (authority, key)
     };
-    let known: BTreeSet<String> = read("names")
-        .unwrap_or_default()
-        .lines()
-        .filter(|line| !line.is_empty())
-        .map(str::to_owned)
-        .collect();
-    let age = fs::metadata(file("certificate.pem")).and_then(|file| file.modified()).ok();
-    let old = age
-        .and_then(|made| made.elapsed().ok())
-        .is_some_and(|age| age.as_secs() > (VALID.whole_seconds() * 2 / 3).unsigned_abs());
-    if let (Some(chain), Some(key)) = (read("certificate.pem"), read("certificate.key"))
-        && wanted.is_subset(&known)
-        && !old
-    {
-        return Ok(Certificate { chain, key, authority });
+    // Certificate, key and names are one file: a crash leaves those that belong together.
+    if let Some(pem) = read("certificate.pem") {
+        let known: BTreeSet<&str> = pem.lines().filter_map(|line| line.strip_prefix(NAME)).collect();
+        let made = fs::metadata(file("certificate.pem")).and_then(|file| file.modified()).ok();
+        let age = made.and_then(|made| made.elapsed().ok());
+        let old = age.is_some_and(|age| age.as_secs() > (VALID.whole_seconds() * 2 / 3).unsigned_abs());
+        if wanted.iter().all(|name| known.contains(name.as_str())) && !old {
+            return Ok(Certificate { pem, authority });
+        }
     }
-    // An address that is gone today may be back tomorrow.
-    let names: BTreeSet<String> = known.union(wanted).cloned().collect();
     let issuer = KeyPair::from_pem(&authority_key)
         .and_then(|key| Ok(Issuer::new(authority_params()?, key)))
         .map_err(|error| format!("{}: {error}", folder.display()))?;
-    let (leaf, key) = new_leaf(&names, &issuer).map_err(wrong)?;
-    let chain = format!("{leaf}{authority}");
-    write("certificate.key", &key, 0o600)?;
-    write("certificate.pem", &chain, 0o644)?;
-    write("names", &format!("{}\n", names.iter().cloned().collect::<Vec<_>>().join("\n")), 0o644)?;
-    Ok(Certificate { chain, key, authority })
+    let (leaf, key) = new_leaf(wanted, &issuer).map_err(wrong)?;
+    let names: String = wanted.iter().flat_map(|name| [NAME, name, "\n"]).collect();
+    let pem = format!("{names}{leaf}{authority}{key}");
+    write("certificate.pem", &pem, 0o600)?;
+    Ok(Certificate { pem, authority })
 }
 
 /// What makes up the authority besides its key. Its name is in every certificate that it makes.
@@ -146,23 +138,37 @@ pub fn is_name(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
+
     use super::*;
 
     fn names(of: &[&str]) -> BTreeSet<String> {
         of.iter().map(|name| (*name).to_owned()).collect()
     }
 
+    /// Whether a client that connects to this name takes the certificate for the one of the lab.
+    fn is_for(certificate: &Certificate, name: &str) -> bool {
+        let leaf = CertificateDer::pem_slice_iter(certificate.pem.as_bytes()).next().unwrap().unwrap();
+        let parsed = rustls::server::ParsedCertificate::try_from(&leaf).unwrap();
+        let name = ServerName::try_from(name).unwrap();
+        rustls::client::verify_server_name(&parsed, &name).is_ok()
+    }
+
     #[test]
     fn a_certificate_survives_restarts_and_its_authority_every_change_of_names() {
         let folder = tempfile::tempdir().unwrap();
         let first = of(folder.path(), &names(&["localhost", "127.0.0.1"])).unwrap();
+        assert!(
+            is_for(&first, "localhost") && is_for(&first, "127.0.0.1") && !is_for(&first, "lab.example.org")
+        );
         let again = of(folder.path(), &names(&["localhost"])).unwrap();
-        assert_eq!((&again.chain, &again.key), (&first.chain, &first.key));
-        let more = of(folder.path(), &names(&["lab.example.org"])).unwrap();
-        assert_ne!(more.chain, first.chain);
-        assert_eq!(more.authority, first.authority);
-        let kept = fs::read_to_string(folder.path().join("tls/names")).unwrap();
-        assert_eq!(kept, "127.0.0.1\nlab.example.org\nlocalhost\n");
+        assert_eq!(again.pem, first.pem);
+        // Names that are not wanted any more go: addresses come and go, and a certificate must not grow for ever.
+        let other = of(folder.path(), &names(&["localhost", "lab.example.org"])).unwrap();
+        assert!(
+            is_for(&other, "lab.example.org") && is_for(&other, "localhost") && !is_for(&other, "127.0.0.1")
+        );
+        assert_eq!(other.authority, first.authority);
     }
 
     #[test]
@@ -170,7 +176,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         of(folder.path(), &names(&["localhost"])).unwrap();
-        for key in ["tls/authority.key", "tls/certificate.key"] {
+        for key in ["tls/authority.key", "tls/certificate.pem"] {
             let mode = fs::metadata(folder.path().join(key)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{key}");
         }

@@ -3,13 +3,13 @@
 use std::{
     fs,
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use jumpstarter_identity::SigningKey;
-use jumpstarter_store::{Engine, File, StoreError};
+use jumpstarter_store::{Engine, File, Revision, StoreError};
 
 /// How many random bytes the key of the router is made of.
 const ROUTER_KEY: usize = 32;
@@ -52,6 +52,11 @@ impl Data {
         Ok(Self { path: path.to_owned(), store })
     }
 
+    /// Whether nothing has ever happened in this lab.
+    pub fn is_new(&self) -> bool {
+        self.store.revision() == Revision::ZERO
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
@@ -74,7 +79,7 @@ impl Data {
         if !path.exists() {
             let mut bytes = [0u8; ROUTER_KEY];
             for chunk in bytes.chunks_mut(16) {
-                // Four of its bits are fixed; 244 are chance.
+                // Six of its bits are fixed; 244 in all are chance.
                 chunk.copy_from_slice(uuid::Uuid::new_v4().as_bytes());
             }
             write(&path, BASE64_URL_SAFE_NO_PAD.encode(bytes).as_bytes(), 0o600)
@@ -92,17 +97,11 @@ impl Data {
 
 /// Writes a file whole: a crash leaves the old one, or the new one.
 pub(crate) fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(format!(".partial-{}", uuid::Uuid::new_v4().simple()));
-    let partial = PathBuf::from(partial);
-    let written = (|| {
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&partial)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&partial, path)
-    })();
-    if written.is_err() {
-        let _ = fs::remove_file(&partial);
-    }
-    written
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut partial =
+        tempfile::Builder::new().permissions(fs::Permissions::from_mode(mode)).tempfile_in(folder)?;
+    partial.write_all(content)?;
+    partial.as_file().sync_all()?;
+    partial.persist(path)?;
+    fs::File::open(folder)?.sync_all()
 }

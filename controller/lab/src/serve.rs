@@ -4,7 +4,10 @@ use std::{
     collections::BTreeSet,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -26,6 +29,7 @@ use tokio::{
     task::JoinHandle,
 };
 use tonic::service::Routes;
+use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
     Data, NAMESPACE,
@@ -83,7 +87,9 @@ pub struct Serving {
     socket: PathBuf,
     store: Arc<Engine>,
     work: JoinHandle<()>,
-    lab: Lab<Arc<Engine>>,
+    /// It ends: whoever asks is sent elsewhere.
+    draining: Arc<AtomicBool>,
+    health: HealthReporter,
 }
 
 impl std::fmt::Debug for Serving {
@@ -130,7 +136,7 @@ fn protect(
                 return Err(format!("`{bad}` is neither a host name nor an address"));
             }
             let made = certificate::of(folder, &wanted)?;
-            (made.chain.into_bytes(), made.key.into_bytes(), made.authority)
+            (made.pem.clone().into_bytes(), made.pem.into_bytes(), made.authority)
         }
     };
     let identity = Identity::from_pem(&chain, &key).map_err(|error| error.message().to_owned())?;
@@ -158,10 +164,12 @@ impl Serving {
         let callers = Callers::new(lab.clone(), authenticator, false);
         let router = Router::new(tokens.clone(), Limits::default());
         let carried = router.clone();
+        let draining = Arc::new(AtomicBool::new(false));
+        let ending = draining.clone();
         let routes = vec![Route {
             endpoint: endpoint.clone(),
             labels: jumpstarter_core::selector::Labels::new(),
-            load: Load::asked(move || Some(carried.load().calls)),
+            load: Load::asked(move || (!ending.load(Ordering::Relaxed)).then(|| carried.load().calls)),
         }];
         let exporters =
             Exporters::new(lab.clone(), callers.clone(), Listeners::default(), Routers::new(tokens, routes));
@@ -173,15 +181,15 @@ impl Serving {
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
         let wrong = |error: tonic_reflection::server::Error| error.to_string();
-        let (_, health) = tonic_health::server::health_reporter();
+        let (health_of, health) = tonic_health::server::health_reporter();
         let services = Routes::new(ControllerServiceServer::new(exporters))
             .add_service(ClientServiceServer::new(clients))
             .add_service(router)
             .add_service(health)
             .add_service(reflection().build_v1().map_err(wrong)?)
             .add_service(reflection().build_v1alpha().map_err(wrong)?);
-        let asked = lab.clone();
-        let is_ready = move || asked.is_at_work();
+        let (asked, ending) = (lab.clone(), draining.clone());
+        let is_ready = move || asked.is_at_work() && !ending.load(Ordering::Relaxed);
         let web = pages(services.into_axum_router(), is_ready, &endpoint, NAMESPACE, &authority);
         let tuning = Tuning {
             stream_window: STREAM_WINDOW,
@@ -211,7 +219,18 @@ impl Serving {
             _ = &mut work => return Err("the lab cannot begin: the line above says why".to_owned()),
         }
         server.listen_tcp(listener, identity);
-        Ok(Self { address, endpoint, authority, server, admin, socket, store, work, lab })
+        Ok(Self {
+            address,
+            endpoint,
+            authority,
+            server,
+            admin,
+            socket,
+            store,
+            work,
+            draining,
+            health: health_of,
+        })
     }
 
     /// Returns when the lab cannot go on by itself.
@@ -219,14 +238,11 @@ impl Serving {
         let _ = (&mut self.work).await;
     }
 
-    /// Whether it does its work.
-    pub fn is_ready(&self) -> bool {
-        self.lab.is_at_work()
-    }
-
     /// Ends: no new calls, some time for those that go on, and everything on the disk.
     pub async fn stop(self, grace: Duration) {
-        let Self { server, admin, socket, store, work, .. } = self;
+        let Self { server, admin, socket, store, work, draining, health, .. } = self;
+        draining.store(true, Ordering::Relaxed);
+        health.set_service_status("", ServingStatus::NotServing).await;
         server.shutdown(grace).await;
         admin.shutdown(Duration::from_secs(1)).await;
         let _ = std::fs::remove_file(socket);

@@ -46,3 +46,49 @@ async fn unknown(headers: HeaderMap) -> Response {
     }
     (StatusCode::NOT_FOUND, Json(json!({ "code": 5, "message": "Not Found" }))).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use http::Request;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    async fn answer(ready: bool, path: &str, kind: &str) -> (StatusCode, HeaderMap, String) {
+        let router = pages(Router::new(), move || ready, "lab.example.org:8082", "default", "PEM");
+        let request = Request::get(path).header(CONTENT_TYPE, kind).body(Body::empty()).unwrap();
+        let answer = router.oneshot(request).await.unwrap();
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let body = to_bytes(answer.into_body(), 10_000).await.unwrap();
+        (status, headers, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_lab_that_is_not_at_work_says_so() {
+        assert_eq!(answer(true, "/readyz", "").await.0, StatusCode::OK);
+        assert_eq!(answer(false, "/readyz", "").await.0, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer(false, "/healthz", "").await.0, StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn whoever_logs_in_learns_where_the_lab_is_and_whom_to_trust() {
+        let (_, _, body) = answer(true, "/v1/auth/config", "").await;
+        let expected = json!({
+            "grpcEndpoint": "lab.example.org:8082",
+            "routerEndpoint": "lab.example.org:8082",
+            "namespace": "default",
+            // PEM in base64 (RFC 4648).
+            "caBundle": "UEVN",
+        });
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&body).unwrap(), expected);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_is_refused_in_the_words_of_whoever_asks() {
+        let (status, _, body) = answer(true, "/none", "text/html").await;
+        assert_eq!((status, body.as_str()), (StatusCode::NOT_FOUND, r#"{"code":5,"message":"Not Found"}"#));
+        let (status, headers, _) = answer(true, "/package.Service/Method", "application/grpc").await;
+        assert_eq!((status, headers["grpc-status"].as_bytes()), (StatusCode::OK, &b"12"[..]));
+    }
+}
