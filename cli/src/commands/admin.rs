@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::Write as _,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
@@ -17,6 +17,7 @@ use jumpstarter_protocol::admin::v1::{
 };
 use jumpstarter_transport::connect::{self, Channel, Endpoint, Options};
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 
 use crate::{
     commands::{Invocation, serve},
@@ -185,7 +186,15 @@ pub(crate) fn create_an_exporter(invocation: &Invocation<'_>) -> Outcome {
 
 fn create(invocation: &Invocation<'_>, kind: Kind) -> Outcome {
     let name = name_of(invocation);
-    let file = target(invocation, kind, name)?;
+    let target = target(invocation, kind, name)?;
+    if let Some(file) = target.as_ref().filter(|file| file.exists()) {
+        return Err(Stop::failed(format!(
+            "{} is there already: write to another file, or give it a new token with `jmp admin rotate`",
+            file.display()
+        )));
+    }
+    // Before anything is made: a token that cannot be written down would be lost.
+    let file = target.map(|file| Private::begin(&file)).transpose()?;
     let mut spec = serde_json::Map::new();
     if let Some(user) = invocation.text("oidc-username") {
         spec.insert("username".to_owned(), user.into());
@@ -200,10 +209,11 @@ fn create(invocation: &Invocation<'_>, kind: Kind) -> Outcome {
             .create(CreateRequest { json: manifest.to_string() })
             .await
             .map_err(|status| refused(&status))?;
-        if let Some(file) = &file {
+        if let Some(file) = file {
             let request = IssueRequest { key: Some(kind.key(name)), rotate: false };
             let credential = client.issue(request).await.map_err(|status| refused(&status))?.into_inner();
-            write(invocation, kind, name, &credential, file)?;
+            let text = config(invocation, kind, name, &credential)?;
+            save(invocation, kind, name, file, &text)?;
         }
         object(&made.into_inner().json)
     })?;
@@ -279,15 +289,78 @@ pub(crate) fn rotate_an_exporter(invocation: &Invocation<'_>) -> Outcome {
 
 fn rotate(invocation: &Invocation<'_>, kind: Kind) -> Outcome {
     let name = name_of(invocation);
-    // A token that is shown to nobody would only lock its owner out.
-    let file = target(invocation, kind, name)?.ok_or_else(|| {
+    // A token that is shown to nobody, or cannot be written down, would only lock its owner out.
+    let target = target(invocation, kind, name)?.ok_or_else(|| {
         invocation.place.wrong("Where does the new token go? Give '--save' or '--out FILE'.")
     })?;
+    let before = match fs::read_to_string(&target) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(unreadable(&target, &error)),
+    };
+    if let Some(text) = &before
+        && with_token(text, "").is_none()
+    {
+        return Err(Stop::failed(format!(
+            "{} has no `token:` to be replaced: name another file",
+            target.display()
+        )));
+    }
+    let file = Private::begin(&target)?;
     with(invocation, async |client| {
         let request = IssueRequest { key: Some(kind.key(name)), rotate: true };
         let credential = client.issue(request).await.map_err(|status| refused(&status))?.into_inner();
-        write(invocation, kind, name, &credential, &file)
+        let text = match before.and_then(|text| with_token(&text, &credential.token)) {
+            Some(text) => text,
+            None => config(invocation, kind, name, &credential)?,
+        };
+        save(invocation, kind, name, file, &text)
     })?;
+    Ok(0)
+}
+
+/// The text of a file with another token. Everything else in it is its owner's. Nothing, if there is no token in it.
+fn with_token(text: &str, token: &str) -> Option<String> {
+    let mut lines = text.lines().peekable();
+    let mut new = String::new();
+    let mut found = false;
+    while let Some(line) = lines.next() {
+        if line.starts_with("token:") {
+            found = true;
+            new.extend(["token: ", token, "\n"]);
+            // A value over several lines is indented.
+            while lines.next_if(|line| line.starts_with([' ', '\t'])).is_some() {}
+        } else {
+            new.push_str(line);
+            new.push('\n');
+        }
+    }
+    found.then_some(new)
+}
+
+fn unreadable(file: &Path, error: &std::io::Error) -> Stop {
+    Stop::failed(format!("cannot read {}: {}", file.display(), files::reason(error)))
+}
+
+pub(crate) fn create_policy(command: Command) -> Command {
+    let file = Arg::new("file").value_name("FILE").required(true).value_hint(ValueHint::FilePath);
+    command.arg(file.help("The policy, as YAML")).arg(output::option(&["json", "yaml", "name"]))
+}
+
+pub(crate) fn create_a_policy(invocation: &Invocation<'_>) -> Outcome {
+    let file = Path::new(invocation.text("file").unwrap_or_default());
+    let text = fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
+    let policy: Value = serde_yaml::from_str(&text)
+        .map_err(|error| Stop::failed(format!("{} is no YAML: {error}", file.display())))?;
+    let kind = Kind::Policy;
+    if policy["kind"] != kind.name() {
+        return Err(Stop::failed(format!("{} is no policy: write `kind: {}`", file.display(), kind.name())));
+    }
+    let made = with(invocation, async |client| {
+        let request = CreateRequest { json: policy.to_string() };
+        object(&client.create(request).await.map_err(|status| refused(&status))?.into_inner().json)
+    })?;
+    print(invocation, kind, &[made], true)?;
     Ok(0)
 }
 
@@ -316,14 +389,13 @@ fn target(invocation: &Invocation<'_>, kind: Kind, name: &str) -> Result<Option<
     Ok(Some(home.join(folder).join(format!("{name}.yaml"))))
 }
 
-/// Writes the file of a client or an exporter, readable by its owner only.
-fn write(
+/// The file of a client or an exporter.
+fn config(
     invocation: &Invocation<'_>,
     kind: Kind,
     name: &str,
     credential: &Credential,
-    file: &Path,
-) -> Result<(), Stop> {
+) -> Result<String, Stop> {
     let Credential { token, endpoint, namespace, authority, .. } = credential;
     let of = if kind == Kind::Client { "ClientConfig" } else { "ExporterConfig" };
     let mut config = json!({
@@ -347,9 +419,13 @@ fn write(
     } else {
         config["export"] = json!({});
     }
-    let text = serde_yaml::to_string(&config).map_err(|error| Stop::failed(error.to_string()))?;
-    private(file, &text)?;
-    output::notice(&format!("{} configuration saved to {}", kind.name(), file.display()));
+    serde_yaml::to_string(&config).map_err(|error| Stop::failed(error.to_string()))
+}
+
+fn save(invocation: &Invocation<'_>, kind: Kind, name: &str, file: Private, text: &str) -> Result<(), Stop> {
+    let path = file.path.clone();
+    file.finish(text)?;
+    output::notice(&format!("{} configuration saved to {}", kind.name(), path.display()));
     if kind == Kind::Client && invocation.text("out").is_none() {
         choose(name)?;
     }
@@ -368,32 +444,36 @@ fn choose(name: &str) -> Result<(), Stop> {
         "kind": "UserConfig",
         "config": { "current-client": name },
     });
-    private(&file, &serde_yaml::to_string(&config).map_err(|error| Stop::failed(error.to_string()))?)
+    let text = serde_yaml::to_string(&config).map_err(|error| Stop::failed(error.to_string()))?;
+    Private::begin(&file)?.finish(&text)
 }
 
-/// Writes a file whole, for its owner only.
-fn private(file: &Path, text: &str) -> Result<(), Stop> {
-    let failed = |error: std::io::Error| {
-        Stop::failed(format!("cannot write {}: {}", file.display(), files::reason(&error)))
-    };
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
-    let partial = folder.join(format!(
-        ".{}.partial-{}",
-        file.file_name().unwrap_or_default().display(),
-        std::process::id()
-    ));
-    let written = (|| {
-        let mut out =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
-        out.write_all(text.as_bytes())?;
-        out.sync_all()?;
-        fs::rename(&partial, file)
-    })();
-    if written.is_err() {
-        let _ = fs::remove_file(&partial);
+/// A file for its owner only that is whole or not there. It can be begun before there is anything to write.
+struct Private {
+    path: PathBuf,
+    partial: NamedTempFile,
+}
+
+impl Private {
+    fn begin(path: &Path) -> Result<Self, Stop> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        let partial = made.and_then(|()| tempfile::Builder::new().prefix(".").tempfile_in(folder));
+        let partial = partial.map_err(|error| unwritable(path, &error))?;
+        Ok(Self { path: path.to_owned(), partial })
     }
-    written.map_err(failed)
+
+    fn finish(mut self, text: &str) -> Result<(), Stop> {
+        let written =
+            self.partial.write_all(text.as_bytes()).and_then(|()| self.partial.as_file().sync_all());
+        written.map_err(|error| unwritable(&self.path, &error))?;
+        let named = self.partial.persist(&self.path);
+        named.map(drop).map_err(|error| unwritable(&self.path, &error.error))
+    }
+}
+
+fn unwritable(file: &Path, error: &std::io::Error) -> Stop {
+    Stop::failed(format!("cannot write {}: {}", file.display(), files::reason(error)))
 }
 
 fn print(invocation: &Invocation<'_>, kind: Kind, objects: &[Value], one: bool) -> Result<(), Stop> {
@@ -459,5 +539,19 @@ fn print(invocation: &Invocation<'_>, kind: Kind, objects: &[Value], one: bool) 
                 output::table(["NAME", "RULES"], rows.collect())
             }
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_token_leaves_everything_else_in_a_file_as_it_is() {
+        let text = "# mine\nendpoint: x:1\ntoken: >-\n  old\n  older\nexport:\n  board: {type: simulated-board} # here\n";
+        let expected =
+            "# mine\nendpoint: x:1\ntoken: new\nexport:\n  board: {type: simulated-board} # here\n";
+        assert_eq!(with_token(text, "new").as_deref(), Some(expected));
+        assert_eq!(with_token("a: 1\n  token: no\n", "new"), None);
     }
 }

@@ -183,17 +183,18 @@ const ADMIN: Verb = Verb {
         Verb {
             name: "create",
             aliases: &["c"],
-            about: "Make clients and exporters",
+            about: "Make clients, exporters and access policies",
             arguments: |command| command,
             does: Does::Group(&[
                 verb("client", "Make a client", admin::create_client, admin::create_a_client),
                 verb("exporter", "Make an exporter", admin::create_exporter, admin::create_an_exporter),
+                verb("policy", "Make an access policy", admin::create_policy, admin::create_a_policy),
             ]),
         },
         Verb {
             name: "delete",
             aliases: &["del", "d"],
-            about: "Remove clients and exporters",
+            about: "Remove clients, exporters and access policies",
             arguments: |command| command,
             does: Does::Group(&[
                 verb("client", "Remove a client; its leases end", admin::delete, admin::delete_client),

@@ -25,7 +25,10 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(crate) fn arguments(command: Command) -> Command {
     let path = |arg: Arg| arg.value_hint(ValueHint::FilePath);
     command
-        .arg(path(option("data", "DIR", "Folder that holds everything the lab remembers")))
+        .arg(
+            option("data", "DIR", "Folder that holds everything the lab remembers")
+                .value_hint(ValueHint::DirPath),
+        )
         .arg(option("listen", "ADDRESS:PORT", "Where to listen").default_value(LISTEN))
         .arg(option(
             "endpoint",
@@ -109,8 +112,8 @@ pub(crate) fn run(invocation: &Invocation<'_>) -> Outcome {
 
 async fn serve(folder: PathBuf, settings: Settings) -> Outcome {
     let mut signals = Signals::listen()?;
-    let new = !folder.join("lab.db").exists();
     let data = Data::open(&folder).map_err(Stop::failed)?;
+    let new = data.is_new();
     let mut serving = Serving::start(data, &settings).await.map_err(Stop::failed)?;
     tracing::info!(address = %serving.address, endpoint = serving.endpoint, data = %folder.display(), "the lab is ready");
     if new {
@@ -135,11 +138,17 @@ async fn serve(folder: PathBuf, settings: Settings) -> Outcome {
 /// What to do with a lab that nobody has used yet.
 fn welcome(folder: &std::path::Path) {
     let lab = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    let lab = lab.display();
+    let lab = quoted(&lab.display().to_string());
     output::notice(&format!(
         "\nThis lab is new. Make an exporter and a client, on this machine:\n\n  \
          jmp admin --lab {lab} create exporter rig --label board=demo --out rig.yaml\n  \
          jmp admin --lab {lab} create client me --allow '*' --out me.yaml\n\n\
          List the devices of the exporter in rig.yaml, below `export:`, and run it where they are.\n"
     ));
+}
+
+/// As a shell takes it for one word.
+fn quoted(word: &str) -> String {
+    let plain = |char: char| char.is_ascii_alphanumeric() || "/._-".contains(char);
+    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }

@@ -82,7 +82,8 @@ fn a_new_lab_says_what_to_do_and_what_it_says_works_when_pasted() {
     let (ended, log) = lab.end(Signal::TERM);
     assert_eq!(ended, Some(0), "{log}");
     let token = std::fs::read_to_string(place.path().join("me.yaml")).unwrap();
-    let signature = token.lines().find_map(|line| line.trim().rsplit_once('.')).unwrap().1;
+    let token = token.split_whitespace().find(|word| word.matches('.').count() == 2).expect("three parts");
+    let signature = token.rsplit('.').next().unwrap();
     assert!(signature.len() > 40 && !log.contains(signature), "the log tells a token");
     assert!(!place.path().join("lab/admin@localhost").exists());
 }
@@ -96,6 +97,7 @@ fn a_second_lab_in_the_folder_and_what_makes_no_sense_are_refused() {
     assert_eq!(stderr(&second), format!("Error: another lab runs in lab: process {}\n", lab.child.id()));
     let created = run(&place, &["admin", "--lab", "lab", "create", "client", "me", "--save"]);
     assert_eq!(code(&created), 0, "{}", stderr(&created));
+    place.file("taken", "something: else\n");
     let home = place.path().join("home/.config/jumpstarter");
     assert!(home.join("clients/me.yaml").exists());
     assert!(std::fs::read_to_string(home.join("config.yaml")).unwrap().contains("current-client: me"));
@@ -108,6 +110,12 @@ fn a_second_lab_in_the_folder_and_what_makes_no_sense_are_refused() {
         (&["delete", "exporter", "none"], 1, "Error: exporters.jumpstarter.dev \"none\" not found"),
         (&["rotate", "client", "me"], 2, "Where does the new token go? Give '--save' or '--out FILE'."),
         (&["create", "thing"], 2, "thing"),
+        (&["create", "client", "new", "--out", "taken"], 1, "taken is there already"),
+        (&["create", "client", "new", "--out", "taken/in/it"], 1, "cannot write taken/in/it"),
+        (&["get", "client", "new"], 1, "not found"),
+        (&["rotate", "client", "me", "--out", "taken"], 1, "taken has no `token:` to be replaced"),
+        (&["create", "policy", "none"], 1, "cannot read none"),
+        (&["create", "policy", "taken"], 1, "taken is no policy: write `kind: ExporterAccessPolicy`"),
     ] {
         let output = run(&place, &[&["admin", "--lab", "lab"], words].concat());
         assert_eq!(code(&output), expected, "{words:?}: {}", stderr(&output));
@@ -127,6 +135,46 @@ fn a_second_lab_in_the_folder_and_what_makes_no_sense_are_refused() {
         assert_eq!(code(&output), 2, "{words:?}: {}", stderr(&output));
         assert!(stderr(&output).contains(says), "{words:?}: {}", stderr(&output));
     }
+}
+
+#[test]
+fn a_rotated_token_takes_the_place_of_the_old_one_and_of_nothing_else() {
+    let place = Place::new();
+    let lab = Lab::start(&place);
+    let create = ["admin", "--lab", "lab", "create", "exporter", "rig", "-l", "board=x", "--out", "rig.yaml"];
+    assert_eq!(code(&run(&place, &create)), 0);
+    let path = place.path().join("rig.yaml");
+    let devices = "export:\n  board:\n    type: simulated-board # on the shelf\n";
+    let before = std::fs::read_to_string(&path).unwrap().replace("export: {}\n", devices);
+    assert!(before.contains(devices));
+    std::fs::write(&path, &before).unwrap();
+    let rotated = run(&place, &["admin", "--lab", "lab", "rotate", "exporter", "rig", "--out", "rig.yaml"]);
+    assert_eq!(code(&rotated), 0, "{}", stderr(&rotated));
+    let after = std::fs::read_to_string(&path).unwrap();
+    assert!(after.contains(devices), "{after}");
+    let token =
+        |text: &str| text.split_whitespace().find(|word| word.matches('.').count() == 2).unwrap().to_owned();
+    assert_ne!(token(&after), token(&before));
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(lab.end(Signal::TERM).0, Some(0));
+}
+
+#[test]
+fn the_policy_of_the_page_about_leasing_is_one() {
+    let place = Place::new();
+    let lab = Lab::start(&place);
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/leasing.md")).unwrap();
+    let policy =
+        page.split("```yaml").nth(1).unwrap().split("```").next().unwrap().split_once('\n').unwrap().1;
+    place.file("policy.yaml", policy);
+    let created = run(&place, &["admin", "--lab", "lab", "create", "policy", "policy.yaml"]);
+    assert_eq!(code(&created), 0, "{}", stderr(&created));
+    let one = run(&place, &["admin", "--lab", "lab", "get", "policy", "rpi4", "-o", "json"]);
+    let one: serde_json::Value = serde_json::from_str(&stdout(&one)).unwrap();
+    assert_eq!(one["spec"]["policies"][1]["maximumDuration"], "2h0m0s");
+    let again = run(&place, &["admin", "--lab", "lab", "create", "policy", "policy.yaml"]);
+    assert_eq!(stderr(&again), "Error: exporteraccesspolicies.jumpstarter.dev \"rpi4\" already exists\n");
+    assert_eq!(lab.end(Signal::TERM).0, Some(0));
 }
 
 #[test]

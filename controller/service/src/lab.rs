@@ -449,7 +449,7 @@ impl<S: Store> Lab<S> {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, object = %key, "an object could not be read; it is tried again")
+                    tracing::warn!(%error, object = %key, "an object could not be read; it is tried again");
                 }
             }
             tokio::time::sleep(LOOK_AGAIN).await;
