@@ -3,7 +3,7 @@
 use std::{path::Path, process::Stdio, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use jumpstarter_lab::{Data, Leases, Protection, Serving, Settings};
+use jumpstarter_lab::{Data, LabConfig, Protection, Serving, Settings};
 use jumpstarter_protocol::admin::v1::{
     CreateRequest, Credential, GetRequest, IssueRequest, Key, admin_service_client::AdminServiceClient,
 };
@@ -14,16 +14,16 @@ use tempfile::TempDir;
 use tokio::process::Child;
 
 /// How long something may take that has to happen.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
-struct Lab {
-    serving: Serving,
-    admin: AdminServiceClient<Channel>,
+pub(crate) struct Lab {
+    pub(crate) serving: Serving,
+    pub(crate) admin: AdminServiceClient<Channel>,
     folder: TempDir,
 }
 
 impl Lab {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let folder = tempfile::tempdir().expect("a folder");
         let data = folder.path().join("lab");
@@ -31,7 +31,8 @@ impl Lab {
             listen: "127.0.0.1:0".parse().expect("an address"),
             endpoint: None,
             protection: Protection::Own { names: Vec::new() },
-            leases: Leases::default(),
+            config: LabConfig::default(),
+            controller_key: None,
         };
         let serving = Serving::start(Data::open(&data).expect("a lab"), &settings).await.expect("it starts");
         let socket = Endpoint::Unix(Data::admin_socket(&data));
@@ -39,24 +40,24 @@ impl Lab {
         Self { serving, admin: AdminServiceClient::new(channel), folder }
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    async fn create(&mut self, kind: &str, name: &str, labels: Value) -> Credential {
+    pub(crate) async fn create(&mut self, kind: &str, name: &str, labels: Value) -> Credential {
         let object = json!({ "kind": kind, "metadata": { "name": name, "labels": labels } });
         self.admin.create(CreateRequest { json: object.to_string() }).await.expect("made");
         let key = Some(Key { kind: kind.to_owned(), name: name.to_owned() });
         self.admin.issue(IssueRequest { key, rotate: false }).await.expect("a token").into_inner()
     }
 
-    async fn object(&mut self, kind: &str, name: &str) -> Value {
+    pub(crate) async fn object(&mut self, kind: &str, name: &str) -> Value {
         let key = Some(Key { kind: kind.to_owned(), name: name.to_owned() });
         let found = self.admin.get(GetRequest { key }).await.expect("found").into_inner();
         serde_json::from_str(&found.json).expect("JSON")
     }
 
-    async fn until(&mut self, kind: &str, name: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn until(&mut self, kind: &str, name: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let waiting = async {
             loop {
                 let object = self.object(kind, name).await;
@@ -69,7 +70,13 @@ impl Lab {
         tokio::time::timeout(PATIENCE, waiting).await.expect("it happens in time")
     }
 
-    fn config(&self, kind: &str, name: &str, credential: &Credential, more: &Value) -> std::path::PathBuf {
+    pub(crate) fn config(
+        &self,
+        kind: &str,
+        name: &str,
+        credential: &Credential,
+        more: &Value,
+    ) -> std::path::PathBuf {
         let mut config = json!({
             "apiVersion": "jumpstarter.dev/v1alpha1",
             "kind": kind,
@@ -87,7 +94,7 @@ impl Lab {
         file
     }
 
-    fn jmp(&self, python: &Python) -> tokio::process::Command {
+    pub(crate) fn jmp(&self, python: &Python) -> tokio::process::Command {
         let mut command = python.process("jmp");
         command
             .env("HOME", self.path())
@@ -98,24 +105,46 @@ impl Lab {
     }
 }
 
-async fn exporter(lab: &mut Lab, python: &Python, name: &str, labels: Value) -> Child {
+pub(crate) async fn exporter(lab: &mut Lab, python: &Python, name: &str, labels: Value) -> Child {
+    exporter_with(lab, python, name, labels, json!({}), &[]).await
+}
+
+/// An exporter with more in its file, and more words behind `jmp run`.
+pub(crate) async fn exporter_with(
+    lab: &mut Lab,
+    python: &Python,
+    name: &str,
+    labels: Value,
+    mut more: Value,
+    words: &[&str],
+) -> Child {
     let credential = lab.create("Exporter", name, labels).await;
-    let export = json!({ "export": { "power": { "type": "jumpstarter_driver_power.driver.MockPower" } } });
-    let file = lab.config("ExporterConfig", name, &credential, &export);
-    let log = std::fs::File::create(lab.path().join(format!("{name}.log"))).expect("a log");
-    let child = lab
-        .jmp(python)
-        .args(["run", "--exporter-config"])
-        .arg(file)
-        .stdout(Stdio::from(log.try_clone().expect("a log")))
-        .stderr(Stdio::from(log))
-        .spawn()
-        .expect("python runs");
+    more["export"] = json!({ "power": { "type": "jumpstarter_driver_power.driver.MockPower" } });
+    lab.config("ExporterConfig", name, &credential, &more);
+    let child = run(lab, python, name, words);
     lab.until("Exporter", name, |exporter| exporter["status"]["exporterStatus"] == "Available").await;
     child
 }
 
-fn log(lab: &Lab, name: &str) -> String {
+/// Runs the exporter of a file that is there.
+pub(crate) fn run(lab: &Lab, python: &Python, name: &str, words: &[&str]) -> Child {
+    let file = lab.path().join(format!("{name}.yaml"));
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(lab.path().join(format!("{name}.log")))
+        .expect("a log");
+    lab.jmp(python)
+        .args(["run", "--exporter-config"])
+        .arg(file)
+        .args(words)
+        .stdout(Stdio::from(log.try_clone().expect("a log")))
+        .stderr(Stdio::from(log))
+        .spawn()
+        .expect("python runs")
+}
+
+pub(crate) fn log(lab: &Lab, name: &str) -> String {
     std::fs::read_to_string(lab.path().join(format!("{name}.log"))).unwrap_or_default()
 }
 

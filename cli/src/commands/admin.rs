@@ -1,40 +1,41 @@
-//! `jmp admin`: what the owner of a lab does, through a socket in its folder.
+//! `jmp admin`: what the owner of a lab does, through a socket in its folder, or from elsewhere with a token.
+//!
+//! | Module | Responsibility |
+//! |---|---|
+//! | `connection` | to a lab, on this machine or another |
+//! | `copies` | backups, and what is put in the place of a store |
+//! | `file` | files of clients and exporters, with their tokens |
+//! | `table` | objects, as people and programs read them |
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::Write as _,
-    os::unix::fs::DirBuilderExt as _,
-    path::{Path, PathBuf},
-};
+mod connection;
+mod copies;
+mod file;
+mod table;
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
+use std::{collections::BTreeMap, fs, path::Path};
+
 use clap::{Arg, ArgAction, Command, ValueHint};
-use jumpstarter_lab::Data;
 use jumpstarter_protocol::admin::v1::{
-    BackupRequest, CreateRequest, Credential, DeleteRequest, GetRequest, IssueRequest, Key, ListRequest,
-    admin_service_client::AdminServiceClient,
+    CreateRequest, DeleteRequest, GetRequest, IssueRequest, Key, ListRequest,
 };
-use jumpstarter_transport::connect::{self, Channel, Endpoint, Options};
 use serde_json::{Value, json};
-use tempfile::NamedTempFile;
 
+pub(crate) use self::{
+    connection::lab,
+    copies::{backup, backup_arguments, restore, restore_arguments},
+};
+use self::{
+    connection::with,
+    file::{Private, config, save, target, with_token},
+    table::print,
+};
 use crate::{
-    commands::{Invocation, serve},
-    files,
-    output::{self, Format},
+    commands::Invocation,
+    files, output,
     report::{Outcome, Stop},
-    runtime,
     style::printable,
     words::{flag, option},
 };
-
-type Client = AdminServiceClient<Channel>;
-
-/// The option of the whole group.
-pub(crate) fn lab(command: Command) -> Command {
-    command.arg(option("lab", "DIR", "The lab's folder").value_hint(ValueHint::DirPath))
-}
 
 fn labels() -> Arg {
     option("label", "KEY=VALUE", "A label; can be repeated").short('l').action(ArgAction::Append)
@@ -92,16 +93,6 @@ pub(crate) fn rotate_exporter(command: Command) -> Command {
     saving(command.arg(name()))
 }
 
-pub(crate) fn backup_arguments(command: Command) -> Command {
-    command.arg(
-        Arg::new("file")
-            .value_name("FILE")
-            .required(true)
-            .value_hint(ValueHint::FilePath)
-            .help("What to write"),
-    )
-}
-
 /// A kind of object.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -124,33 +115,6 @@ impl Kind {
     fn key(self, name: &str) -> Key {
         Key { kind: self.name().to_owned(), name: name.to_owned() }
     }
-}
-
-/// Does something with a lab.
-fn with<T>(
-    invocation: &Invocation<'_>,
-    what: impl AsyncFnOnce(&mut Client) -> Result<T, Stop>,
-) -> Result<T, Stop> {
-    let folder = match invocation.group("lab") {
-        Some(folder) => PathBuf::from(folder),
-        None => serve::own()?,
-    };
-    let socket = Data::admin_socket(&folder);
-    if !socket.exists() {
-        return Err(Stop::failed(format!(
-            "no lab runs in {}: start it with `jmp serve --data {}`, or name its folder with --lab",
-            folder.display(),
-            folder.display()
-        )));
-    }
-    let endpoint = std::path::absolute(&socket).map_err(|error| Stop::failed(files::reason(&error)))?;
-    runtime::single()?.block_on(async {
-        let channel =
-            connect::connect(&Endpoint::Unix(endpoint), &Options::default()).await.map_err(|error| {
-                Stop::failed(format!("the lab in {} does not answer: {}", folder.display(), error.message()))
-            })?;
-        what(&mut Client::new(channel)).await
-    })
 }
 
 fn refused(status: &tonic::Status) -> Stop {
@@ -319,25 +283,6 @@ fn rotate(invocation: &Invocation<'_>, kind: Kind) -> Outcome {
     Ok(0)
 }
 
-/// The text of a file with another token. Everything else in it is its owner's. Nothing, if there is no token in it.
-fn with_token(text: &str, token: &str) -> Option<String> {
-    let mut lines = text.lines().peekable();
-    let mut new = String::new();
-    let mut found = false;
-    while let Some(line) = lines.next() {
-        if line.starts_with("token:") {
-            found = true;
-            new.extend(["token: ", token, "\n"]);
-            // A value over several lines is indented.
-            while lines.next_if(|line| line.starts_with([' ', '\t'])).is_some() {}
-        } else {
-            new.push_str(line);
-            new.push('\n');
-        }
-    }
-    found.then_some(new)
-}
-
 fn unreadable(file: &Path, error: &std::io::Error) -> Stop {
     Stop::failed(format!("cannot read {}: {}", file.display(), files::reason(error)))
 }
@@ -362,196 +307,4 @@ pub(crate) fn create_a_policy(invocation: &Invocation<'_>) -> Outcome {
     })?;
     print(invocation, kind, &[made], true)?;
     Ok(0)
-}
-
-pub(crate) fn backup(invocation: &Invocation<'_>) -> Outcome {
-    let file = invocation.text("file").unwrap_or_default();
-    let path = std::path::absolute(file).map_err(|error| Stop::failed(files::reason(&error)))?;
-    with(invocation, async |client| {
-        let path = path.display().to_string();
-        client.backup(BackupRequest { path }).await.map_err(|status| refused(&status)).map(drop)
-    })?;
-    output::line(&format!("Backed up to {}", path.display()))?;
-    Ok(0)
-}
-
-/// Where a file is to be written, if it is.
-fn target(invocation: &Invocation<'_>, kind: Kind, name: &str) -> Result<Option<PathBuf>, Stop> {
-    if let Some(file) = invocation.text("out") {
-        return Ok(Some(file.into()));
-    }
-    if !invocation.flag("save") {
-        return Ok(None);
-    }
-    let home = files::home(files::environment);
-    let home = home.ok_or_else(|| Stop::failed("there is no home folder: use --out FILE"))?;
-    let folder = if kind == Kind::Client { "clients" } else { "exporters" };
-    Ok(Some(home.join(folder).join(format!("{name}.yaml"))))
-}
-
-/// The file of a client or an exporter.
-fn config(
-    invocation: &Invocation<'_>,
-    kind: Kind,
-    name: &str,
-    credential: &Credential,
-) -> Result<String, Stop> {
-    let Credential { token, endpoint, namespace, authority, .. } = credential;
-    let of = if kind == Kind::Client { "ClientConfig" } else { "ExporterConfig" };
-    let mut config = json!({
-        "apiVersion": "jumpstarter.dev/v1alpha1",
-        "kind": of,
-        "metadata": { "namespace": namespace, "name": name },
-        "endpoint": endpoint,
-        "tls": { "ca": BASE64_STANDARD.encode(authority), "insecure": false },
-        "token": token,
-        "grpcOptions": {},
-    });
-    if kind == Kind::Client {
-        let allow: Vec<_> = invocation
-            .text("allow")
-            .into_iter()
-            .flat_map(|list| list.split(','))
-            .map(str::trim)
-            .filter(|pattern| !pattern.is_empty())
-            .collect();
-        config["drivers"] = json!({ "allow": allow, "unsafe": invocation.flag("unsafe") });
-    } else {
-        config["export"] = json!({});
-    }
-    serde_yaml::to_string(&config).map_err(|error| Stop::failed(error.to_string()))
-}
-
-fn save(invocation: &Invocation<'_>, kind: Kind, name: &str, file: Private, text: &str) -> Result<(), Stop> {
-    let path = file.path.clone();
-    file.finish(text)?;
-    output::notice(&format!("{} configuration saved to {}", kind.name(), path.display()));
-    if kind == Kind::Client && invocation.text("out").is_none() {
-        choose(name)?;
-    }
-    Ok(())
-}
-
-/// The first client of a user becomes the one that is used.
-fn choose(name: &str) -> Result<(), Stop> {
-    let Some(home) = files::home(files::environment) else { return Ok(()) };
-    let file = home.join("config.yaml");
-    if file.exists() {
-        return Ok(());
-    }
-    let config = json!({
-        "apiVersion": "jumpstarter.dev/v1alpha1",
-        "kind": "UserConfig",
-        "config": { "current-client": name },
-    });
-    let text = serde_yaml::to_string(&config).map_err(|error| Stop::failed(error.to_string()))?;
-    Private::begin(&file)?.finish(&text)
-}
-
-/// A file for its owner only that is whole or not there. It can be begun before there is anything to write.
-struct Private {
-    path: PathBuf,
-    partial: NamedTempFile,
-}
-
-impl Private {
-    fn begin(path: &Path) -> Result<Self, Stop> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        let partial = made.and_then(|()| tempfile::Builder::new().prefix(".").tempfile_in(folder));
-        let partial = partial.map_err(|error| unwritable(path, &error))?;
-        Ok(Self { path: path.to_owned(), partial })
-    }
-
-    fn finish(mut self, text: &str) -> Result<(), Stop> {
-        let written =
-            self.partial.write_all(text.as_bytes()).and_then(|()| self.partial.as_file().sync_all());
-        written.map_err(|error| unwritable(&self.path, &error))?;
-        let named = self.partial.persist(&self.path);
-        named.map(drop).map_err(|error| unwritable(&self.path, &error.error))
-    }
-}
-
-fn unwritable(file: &Path, error: &std::io::Error) -> Stop {
-    Stop::failed(format!("cannot write {}: {}", file.display(), files::reason(error)))
-}
-
-fn print(invocation: &Invocation<'_>, kind: Kind, objects: &[Value], one: bool) -> Result<(), Stop> {
-    let text = |object: &Value, path: &str| {
-        printable(object.pointer(path).and_then(Value::as_str).unwrap_or_default())
-    };
-    match Format::of(invocation.matches) {
-        Format::Json if one => output::json(&objects.first()),
-        Format::Yaml if one => output::yaml(&objects.first()),
-        Format::Json => output::json(&json!({ "apiVersion": "v1", "kind": "List", "items": objects })),
-        Format::Yaml => output::yaml(&json!({ "apiVersion": "v1", "kind": "List", "items": objects })),
-        Format::Name => {
-            let plural = |object: &Value| {
-                format!("{}.jumpstarter.dev/{}", kind.name().to_lowercase(), text(object, "/metadata/name"))
-            };
-            let names: Vec<_> = objects.iter().map(plural).collect();
-            output::lines(names.iter().map(String::as_str))
-        }
-        Format::Table => match kind {
-            Kind::Client => {
-                let rows = objects
-                    .iter()
-                    .map(|object| [text(object, "/metadata/name"), text(object, "/status/endpoint")]);
-                output::table(["NAME", "ENDPOINT"], rows.collect())
-            }
-            Kind::Exporter => {
-                let rows = objects.iter().map(|object| {
-                    let devices =
-                        object.pointer("/status/devices").and_then(Value::as_array).map_or(0, Vec::len);
-                    let status = text(object, "/status/exporterStatus");
-                    let status = if status.is_empty() { "Unknown".to_owned() } else { status };
-                    [
-                        text(object, "/metadata/name"),
-                        status,
-                        text(object, "/status/endpoint"),
-                        devices.to_string(),
-                    ]
-                });
-                output::table(["NAME", "STATUS", "ENDPOINT", "DEVICES"], rows.collect())
-            }
-            Kind::Lease => {
-                let rows = objects.iter().map(|object| {
-                    let ended = object.pointer("/status/ended").and_then(Value::as_bool).unwrap_or(false);
-                    let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
-                    let last = conditions.and_then(|conditions| conditions.last());
-                    [
-                        text(object, "/metadata/name"),
-                        text(object, "/spec/clientRef/name"),
-                        text(object, "/status/exporterRef/name"),
-                        text(object, "/spec/duration"),
-                        if ended { "Ended" } else { "InProgress" }.to_owned(),
-                        last.map_or_else(|| "Unknown".to_owned(), |last| text(last, "/reason")),
-                    ]
-                });
-                output::table(["NAME", "CLIENT", "EXPORTER", "DURATION", "STATUS", "REASON"], rows.collect())
-            }
-            Kind::Policy => {
-                let rows = objects.iter().map(|object| {
-                    let rules =
-                        object.pointer("/spec/policies").and_then(Value::as_array).map_or(0, Vec::len);
-                    [text(object, "/metadata/name"), rules.to_string()]
-                });
-                output::table(["NAME", "RULES"], rows.collect())
-            }
-        },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_new_token_leaves_everything_else_in_a_file_as_it_is() {
-        let text = "# mine\nendpoint: x:1\ntoken: >-\n  old\n  older\nexport:\n  board: {type: simulated-board} # here\n";
-        let expected =
-            "# mine\nendpoint: x:1\ntoken: new\nexport:\n  board: {type: simulated-board} # here\n";
-        assert_eq!(with_token(text, "new").as_deref(), Some(expected));
-        assert_eq!(with_token("a: 1\n  token: no\n", "new"), None);
-    }
 }

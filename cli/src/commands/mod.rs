@@ -63,6 +63,12 @@ impl Invocation<'_> {
             .next()
     }
 
+    /// Whether a flag of a group was given.
+    #[cfg(feature = "lab")]
+    pub(crate) fn group_flag(&self, name: &str) -> bool {
+        self.groups.iter().any(|matches| matches!(matches.try_get_one::<bool>(name), Ok(Some(true))))
+    }
+
     /// Whether a flag was given.
     pub(crate) fn flag(&self, name: &str) -> bool {
         self.matches.get_flag(name)
@@ -213,6 +219,13 @@ const ADMIN: Verb = Verb {
                 verb("lease", "Show leases", admin::get, admin::get_leases),
                 verb("policy", "Show access policies", admin::get, admin::get_policies),
             ]),
+        },
+        Verb {
+            name: "restore",
+            aliases: &[],
+            about: "Put a backup in the place of what a lab remembers; the lab must not be running",
+            arguments: admin::restore_arguments,
+            does: Does::Run(admin::restore),
         },
         Verb {
             name: "rotate",

@@ -1,9 +1,15 @@
 //! `jmp serve`: a lab in one process.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    ffi::OsString,
+    net::SocketAddr,
+    os::unix::ffi::OsStringExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Arg, ArgAction, Command, ValueHint};
-use jumpstarter_lab::{Data, Protection, Serving, Settings};
+use jumpstarter_lab::{Data, LabConfig, Protection, Serving, Settings};
 
 use crate::{
     commands::Invocation,
@@ -45,6 +51,11 @@ pub(crate) fn arguments(command: Command) -> Command {
             "Certificate chain (PEM) to use instead of one that the lab makes",
         )))
         .arg(path(option("tls-key", "FILE", "Its private key (PEM)")))
+        .arg(path(option(
+            "config",
+            "FILE",
+            "How the lab is run: identity providers, routers elsewhere, hidden labels",
+        )))
         .arg(flag("insecure", "Speak clear text, for something in front of the lab that does TLS"))
 }
 
@@ -103,7 +114,15 @@ pub(crate) fn run(invocation: &Invocation<'_>) -> Outcome {
     runtime::choose_tls();
     invocation.log.start_service("controller");
     let endpoint = invocation.text("endpoint").map(str::to_owned);
-    let settings = Settings { listen, endpoint, protection, leases: jumpstarter_lab::Leases::default() };
+    let config = match invocation.text("config") {
+        Some(file) => {
+            let files::Named { name, text } = files::read(Path::new(file))?;
+            LabConfig::read(&name, &text).map_err(Stop::Problems)?
+        }
+        None => LabConfig::default(),
+    };
+    let controller_key = std::env::var_os("CONTROLLER_KEY").map(OsString::into_vec);
+    let settings = Settings { listen, endpoint, protection, config, controller_key };
     let runtime = runtime::threads()?;
     let outcome = runtime.block_on(serve(folder, settings));
     runtime.shutdown_timeout(Duration::from_secs(1));

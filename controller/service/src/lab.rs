@@ -14,7 +14,7 @@ use jumpstarter_api::{
 use jumpstarter_core::selector::Selector;
 use jumpstarter_leasing::{
     Effect, Key as LeasingKey, Leasing, Note, Object as Known, Outcome, Part, Settings, Snapshot, Ticket,
-    Write,
+    Write, census::Census,
 };
 use jumpstarter_store::{
     Change, Durability, Event, Key, New, Object, Patch, Query, Revision, Scope, Store, StoreError, Watch,
@@ -24,7 +24,10 @@ use serde_json::Value;
 use tokio::sync::{Notify, watch};
 use tonic::Status;
 
-use crate::stored::{self, Stored};
+use crate::{
+    metrics::Metrics,
+    stored::{self, Stored},
+};
 
 /// How often a change that meets another one is tried again.
 const TRIES: usize = 20;
@@ -51,6 +54,7 @@ struct Inner<S> {
     waiting: Mutex<HashMap<Key, watch::Sender<u64>>>,
     /// Everything has been read, and what happens is being followed.
     at_work: watch::Sender<bool>,
+    metrics: Metrics,
 }
 
 impl<S> Clone for Lab<S> {
@@ -96,6 +100,7 @@ impl<S: Store> Lab<S> {
             told: Notify::new(),
             waiting: Mutex::default(),
             at_work: watch::Sender::new(false),
+            metrics: Metrics::default(),
         }))
     }
 
@@ -107,6 +112,16 @@ impl<S: Store> Lab<S> {
     /// Its store.
     pub fn store(&self) -> &S {
         &self.0.store
+    }
+
+    /// What it counts.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// How many there are of what.
+    pub fn census(&self) -> Census {
+        self.leasing().census()
     }
 
     fn leasing(&self) -> MutexGuard<'_, Leasing> {
@@ -422,7 +437,10 @@ impl<S: Store> Lab<S> {
                     let found = lab.look(&key).await;
                     Answer::Looked(key, found)
                 })),
-                Effect::Note(note) => tell(&note),
+                Effect::Note(note) => {
+                    self.0.metrics.note(&note);
+                    tell(&note);
+                }
             }
         }
         leasing.next_deadline()

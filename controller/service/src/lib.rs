@@ -24,6 +24,7 @@
 //! | [`routers`] | which router a tunnel goes through |
 //! | [`exporters`] | `ControllerService` |
 //! | [`clients`] | `ClientService` |
+//! | [`metrics`] | what is counted |
 //! | [`names`] | `namespaces/…/leases/…` |
 //! | [`wire`] | resources as messages |
 
@@ -34,6 +35,7 @@ pub mod clients;
 pub mod exporters;
 pub mod lab;
 pub mod listeners;
+pub mod metrics;
 pub mod names;
 pub mod routers;
 pub mod stored;
