@@ -106,28 +106,27 @@ impl Lab {
 }
 
 pub(crate) async fn exporter(lab: &mut Lab, python: &Python, name: &str, labels: Value) -> Child {
-    exporter_with(lab, python, name, labels, json!({}), &[]).await
+    exporter_with(lab, python, name, labels, json!({})).await
 }
 
-/// An exporter with more in its file, and more words behind `jmp run`.
+/// An exporter with more in its file.
 pub(crate) async fn exporter_with(
     lab: &mut Lab,
     python: &Python,
     name: &str,
     labels: Value,
     mut more: Value,
-    words: &[&str],
 ) -> Child {
     let credential = lab.create("Exporter", name, labels).await;
     more["export"] = json!({ "power": { "type": "jumpstarter_driver_power.driver.MockPower" } });
     lab.config("ExporterConfig", name, &credential, &more);
-    let child = run(lab, python, name, words);
+    let child = run(lab, python, name);
     lab.until("Exporter", name, |exporter| exporter["status"]["exporterStatus"] == "Available").await;
     child
 }
 
 /// Runs the exporter of a file that is there.
-pub(crate) fn run(lab: &Lab, python: &Python, name: &str, words: &[&str]) -> Child {
+pub(crate) fn run(lab: &Lab, python: &Python, name: &str) -> Child {
     let file = lab.path().join(format!("{name}.yaml"));
     let log = std::fs::File::options()
         .create(true)
@@ -137,7 +136,6 @@ pub(crate) fn run(lab: &Lab, python: &Python, name: &str, words: &[&str]) -> Chi
     lab.jmp(python)
         .args(["run", "--exporter-config"])
         .arg(file)
-        .args(words)
         .stdout(Stdio::from(log.try_clone().expect("a log")))
         .stderr(Stdio::from(log))
         .spawn()

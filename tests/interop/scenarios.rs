@@ -15,8 +15,9 @@ mod leases;
 use std::{path::PathBuf, time::Duration};
 
 use jumpstarter_tests::python::{Python, python};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::lab::{Lab, PATIENCE};
 
@@ -56,10 +57,16 @@ impl Said {
 
 /// Waits for a command.
 pub(crate) async fn said(mut command: Command) -> Said {
-    let output =
-        tokio::time::timeout(PATIENCE, command.output()).await.expect("in time").expect("python runs");
+    let output = tokio::time::timeout(PATIENCE, command.output());
+    let output = output.await.unwrap_or_else(|_| panic!("{command:?} does not end")).expect("python runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Said { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+}
+
+/// SIGTERM.
+pub(crate) fn terminate(child: &Child) {
+    let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)).expect("it runs");
+    kill_process(pid, Signal::TERM).expect("a signal");
 }
 
 impl Scene {

@@ -26,6 +26,7 @@
 //! | [`clients`] | `ClientService` |
 //! | [`metrics`] | what is counted |
 //! | [`names`] | `namespaces/…/leases/…` |
+//! | [`time`] | what time it is, and waiting for another |
 //! | [`wire`] | resources as messages |
 
 #![forbid(unsafe_code)]
@@ -39,6 +40,7 @@ pub mod metrics;
 pub mod names;
 pub mod routers;
 pub mod stored;
+pub mod time;
 pub mod wire;
 
 pub use caller::Callers;
@@ -47,3 +49,4 @@ pub use exporters::Exporters;
 pub use lab::Lab;
 pub use listeners::Listeners;
 pub use routers::{Route, Routers};
+pub use time::Clock;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Scene;
-use crate::lab::{PATIENCE, exporter, exporter_with, log, run};
+use crate::lab::{exporter, run};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_exporter_that_crashed_in_a_lease_returns_and_is_leased_again() {
@@ -17,7 +17,7 @@ async fn an_exporter_that_crashed_in_a_lease_returns_and_is_leased_again() {
     scene.lab.until("Lease", "one", |lease| lease["status"]["exporterRef"]["name"] == "rig").await;
     // Nobody is told: all of it is gone at once.
     rig.kill().await.expect("a signal");
-    let rig = run(&scene.lab, &scene.python, "rig", &[]);
+    let rig = run(&scene.lab, &scene.python, "rig");
     // It is Alice's still.
     let shell = ["shell", "--lease", "one", "--", "j", "power", "on"];
     scene.said("alice", &shell).await.ok();
@@ -25,20 +25,5 @@ async fn an_exporter_that_crashed_in_a_lease_returns_and_is_leased_again() {
     scene.free("rig").await;
     scene.said("alice", &["shell", "--selector", "board=demo", "--", "j", "power", "off"]).await.ok();
     drop(rig);
-    scene.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_exporter_that_is_there_for_one_lease_ends_after_it_and_not_before() {
-    let Some(mut scene) = Scene::new().await else { return };
-    let words = ["--exit-on-lease-end"];
-    let more = json!({});
-    let labels = json!({ "board": "demo" });
-    let mut rig = exporter_with(&mut scene.lab, &scene.python, "rig", labels, more, &words).await;
-    scene.client("alice").await;
-    assert!(rig.try_wait().expect("a state").is_none(), "it ended before");
-    scene.said("alice", &["shell", "--selector", "board=demo", "--", "j", "power", "on"]).await.ok();
-    let ended = tokio::time::timeout(PATIENCE, rig.wait()).await;
-    ended.unwrap_or_else(|_| panic!("it goes on\n{}", log(&scene.lab, "rig"))).expect("it ends");
     scene.stop().await;
 }

@@ -145,7 +145,7 @@ async fn whoever_waits_gets_the_exporter_when_it_frees_and_a_lease_can_be_handed
     };
     let one = tokio::time::timeout(crate::lab::PATIENCE, found).await.expect("it is there");
     assert!(one["exporter"].is_null() || one["exporter"] == "", "{one}");
-    assert!(one.to_string().contains("all leased"), "{one}");
+    assert!(one.to_string().contains("leased to another; it ends in 1 h; place 1 of 1"), "{one}");
 
     // It is Alice's, until she gives it to Bob; a third one may not.
     let moved =
