@@ -28,7 +28,10 @@ use jumpstarter_transport::{
 };
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
@@ -391,7 +394,16 @@ async fn download(stream: Opened, sink: Sink, end: CallEnd, report: mpsc::Sender
     };
     match received.await {
         Ok(()) => {
-            let finished = target.finish().await;
+            let failed = async {
+                end.failed.cancelled().await;
+                sleep(REST).await;
+            };
+            let finished = tokio::select! {
+                biased;
+                finished = target.finish() => finished,
+                // All of it has come, but nobody waits for ever for whoever takes it.
+                () = failed => Err(Error::truncated(CALL_FAILED)),
+            };
             if let Err(error) = &finished {
                 let _ = report.try_send(error.clone());
             }
@@ -479,7 +491,7 @@ impl Target {
     }
 }
 
-/// How long may be written of what came before an error, after it.
+/// How long a sink may take for what came before a failure, once that is known.
 const REST: Duration = Duration::from_secs(2);
 
 /// Packs plain data for a sink.

@@ -486,7 +486,7 @@ async fn what_came_of_a_dump_that_is_packed_here_stays_when_it_fails() {
         let (device, _server) = peer.device().await;
         let sink = jumpstarter_client::files::write(&file).await.unwrap().packed_as(Some("zstd"));
         let client = GadgetClient::of(&device);
-        let dumped = tokio::time::timeout(std::time::Duration::from_secs(60), client.dump(sink)).await;
+        let dumped = tokio::time::timeout(std::time::Duration::from_mins(1), client.dump(sink)).await;
         dumped.expect("something is written").unwrap_err();
         assert!(std::fs::metadata(&part).unwrap().len() > 0 && !file.exists(), "{result:?}");
         std::fs::remove_file(&part).unwrap();
