@@ -10,7 +10,7 @@ use std::{
 use jumpstarter::{Error, Result, log::Logger, task::spawn_blocking};
 
 /// Paths that were made through this driver.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Created {
     /// Whether anything is removed in the end. Otherwise nobody needs to know what was made.
     removes: bool,

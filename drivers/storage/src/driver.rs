@@ -75,12 +75,12 @@ impl Driver for Opendal {
         let operator = scheme.open(kwargs, timeout.get())?;
         // Files that shall appear all at once are left to the library.
         let root = (scheme.is_fs() && !atomic).then(|| operator.info().root().into());
-        let scheme_is_fs = scheme.is_fs();
+        let removes = remove_created_on_close && scheme.is_fs();
         Ok(Self {
             scheme,
             place: Place::new(operator, root),
             handles: Handles::default(),
-            created: Created::new(remove_created_on_close && scheme_is_fs),
+            created: Created::new(removes),
             remove_created: remove_created_on_close,
             logger: cx.logger(),
         })
