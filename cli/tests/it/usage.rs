@@ -126,7 +126,7 @@ fn exporters_are_found_by_alias_and_missing_files_are_named() {
     assert!(stderr(&output).contains("did you mean \"rig.east\"?"), "{}", stderr(&output));
     place.file("power.yaml", &text);
     for (name, advice) in [
-        ("nowhere.yaml", ""),
+        ("absent.yaml", ""),
         ("powr.yaml", "; did you mean `power.yaml`?"),
         ("-", "; only `jmp config exporter check` reads the standard input for `-`: name a file here"),
     ] {

@@ -401,8 +401,8 @@ async fn download(stream: Opened, sink: Sink, end: CallEnd, report: mpsc::Sender
             let finished = tokio::select! {
                 biased;
                 finished = target.finish() => finished,
-                // All of it has come, but nobody waits for ever for whoever takes it.
-                () = failed => Err(Error::truncated(CALL_FAILED)),
+                // All of it has come, but nobody waits for ever for whoever takes it. The call says what was wrong.
+                () = failed => return Err(Error::truncated(CALL_FAILED)),
             };
             if let Err(error) = &finished {
                 let _ = report.try_send(error.clone());

@@ -529,6 +529,40 @@ async fn a_call_that_fails_does_not_wait_for_a_file_that_nobody_takes() {
     assert_eq!(reason.await.unwrap().message(), "the call has failed");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_call_that_fails_does_not_wait_long_for_a_file_that_never_ends() {
+    /// Something that has everything and does not say so.
+    struct Endless(Option<oneshot::Sender<()>>);
+    impl jumpstarter_core::resource::SinkBody for Endless {
+        fn write(&mut self, _: Bytes) -> futures::future::BoxFuture<'_, jumpstarter_core::Result<()>> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn finish(mut self: Box<Self>) -> futures::future::BoxFuture<'static, jumpstarter_core::Result<()>> {
+            self.0.take().unwrap().send(()).unwrap();
+            Box::pin(std::future::pending())
+        }
+
+        fn abort(self: Box<Self>, _: Error) {}
+    }
+    let (finishing, finished) = oneshot::channel();
+    let finished = Arc::new(Mutex::new(Some(finished)));
+    let peer = dumper(Peer::legacy(), Some(""), vec![data("ab"), goaway()]).on_call(move |_| {
+        let finished = finished.clone();
+        async move {
+            finished.lock().await.take().unwrap().await.unwrap();
+            Err(Status::unknown("the device has gone"))
+        }
+    });
+    let (device, _server) = peer.device().await;
+    let begun = tokio::time::Instant::now();
+    let sink = Sink::new(Endless(Some(finishing)));
+    let error = GadgetClient::of(&device).dump(sink).await.unwrap_err();
+    assert_eq!(error.message(), "the device has gone");
+    // The clock of this test stands still unless everybody waits.
+    assert!(begun.elapsed() < jumpstarter_client::connection::Patience::default().stall);
+}
+
 #[tokio::test]
 async fn a_note_about_a_dump_is_verified() {
     let digest = hex(&Sha256::digest(b"abc"));
