@@ -97,6 +97,7 @@ fn a_pipe_with_the_name_of_a_file_keeps_nobody_waiting() {
     let output = run(&mut place.jmp(&["shell", "--exporter-config", "rigs/pipe.yaml", "--", "true"]));
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("cannot read rigs/pipe.yaml: it is a pipe"), "{}", told(&output));
+    assert!(stderr(&output).contains("write `<(PROGRAM)`"), "{}", told(&output));
     // What a shell opened is read: `check <(generate)`.
     let mut command = place.jmp(&["config", "exporter", "check", "/dev/stdin"]);
     assert_eq!(told(&run_with(&mut command, GOOD)), "exit code: 0\n----- stdout -----\n/dev/stdin: ok\n");

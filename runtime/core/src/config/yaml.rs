@@ -619,7 +619,10 @@ fn weigh(node: &Node) -> Weight {
     };
     match &node.value {
         Value::Seq(items) => items.iter().for_each(|item| add(item, 0)),
-        Value::Map(map) => map.iter().for_each(|entry| add(&entry.value, entry.key.len())),
+        // What has no key is copied like everything else.
+        Value::Map(map) => {
+            map.iter().chain(&map.nameless).for_each(|entry| add(&entry.value, entry.key.len()));
+        }
         _ => return weight,
     }
     weight.depth += 1;
