@@ -136,8 +136,11 @@ fn expected(method: &str, role: Role, who: Who, state: State) -> Option<(Code, &
     }
     if state == State::Missing {
         // The one code by which an exporter knows that it need not try again.
-        let code = if client || method == "Listen" { Code::Unknown } else { Code::NotFound };
-        return Some((code, "leases.jumpstarter.dev \"missing\" not found"));
+        return Some(if client || method == "Listen" {
+            (Code::Unknown, "leases.jumpstarter.dev \"missing\" not found")
+        } else {
+            (Code::NotFound, "lease \"missing\" not found")
+        });
     }
     match (method, who, state) {
         // Everybody of a namespace may look.
