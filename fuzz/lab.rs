@@ -16,9 +16,13 @@ use prost::Message as _;
 /// Largest message in these runs, in bytes: small, so that inputs reach it.
 const LIMIT: u32 = 64 * 1024;
 
-/// The entries by name: a folder of `corpus` each.
+/// What is done with one input.
 #[allow(unreachable_pub, dead_code, reason = "each user of this file includes it as a module of its own")]
-pub const ENTRIES: [(&str, fn(&[u8])); 5] = [
+pub type Entry = fn(&[u8]);
+
+/// The entries by name: a folder of `corpus` each.
+#[allow(unreachable_pub, dead_code, reason = "as above")]
+pub const ENTRIES: [(&str, Entry); 5] = [
     ("frames", frames),
     ("tokens", tokens),
     ("selectors", selectors),

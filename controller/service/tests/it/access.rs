@@ -143,8 +143,6 @@ fn expected(method: &str, role: Role, who: Who, state: State) -> Option<(Code, &
         });
     }
     match (method, who, state) {
-        // Everybody of a namespace may look.
-        ("GetLease", ..) => None,
         ("Listen" | "Dial", Who::Bystander | Who::Stranger, _) => Some((Code::Unknown, "permission denied")),
         ("GetLease (old)", Who::Stranger, _) => Some((Code::Unknown, "GetLease permission denied")),
         ("UpdateLease", Who::Stranger, _) => Some((Code::Unknown, "UpdateLease permission denied")),
@@ -158,6 +156,7 @@ fn expected(method: &str, role: Role, who: Who, state: State) -> Option<(Code, &
         ("DeleteLease", Who::Owner, State::Released) => {
             Some((Code::FailedPrecondition, "has already been released"))
         }
+        // All that is left is allowed: everybody of a namespace may look at its leases.
         _ => None,
     }
 }
