@@ -1,6 +1,6 @@
 //! What the commands say about themselves, for reference pages: the same definitions that the command line is read with.
 
-use jumpstarter_core::command::ClientEntry;
+use jumpstarter_core::{command::ClientEntry, describe::Interface};
 
 use crate::{
     commands::JMP,
@@ -48,9 +48,15 @@ fn collect<W: Word>(path: &str, word: &W, found: &mut Vec<Command>) {
     }
 }
 
-/// The commands of `j` for a device with these interfaces, in the order of the interfaces. `device` is its name.
-pub fn device(entries: &[ClientEntry], device: &str) -> Vec<Command> {
-    let commands = j::tree::commands(entries).into_iter();
+/// Whether the names of a device's commands are in its configuration, so that `METHOD` stands for them here.
+pub fn is_configured(interface: &Interface) -> bool {
+    j::tree::is_shell(interface)
+}
+
+/// The commands of `j` for a device with these interfaces, in the order of the interfaces. `client` is the class of its
+/// Python client, which says more than the interfaces in some cases; `device` is its name.
+pub fn device(entries: &[ClientEntry], client: &str, device: &str) -> Vec<Command> {
+    let commands = j::tree::commands(entries, client).into_iter();
     commands
         .map(|(name, about, command)| {
             let path = format!("j {device} {name}");
