@@ -1,6 +1,7 @@
 //! What the commands say about themselves, for reference pages: the same definitions that the command line is read with.
 
-use jumpstarter_core::{command::ClientEntry, describe::Interface};
+use jumpstarter_core::{command::ClientEntry, describe::Interface, driver::DriverSpec};
+use jumpstarter_exporter::Commands;
 
 use crate::{
     commands::JMP,
@@ -46,6 +47,23 @@ fn collect<W: Word>(path: &str, word: &W, found: &mut Vec<Command>) {
     for word in known {
         collect(&format!("{path} {}", word.name()), word, found);
     }
+}
+
+/// The commands of a device with this driver, for clients that know these interfaces.
+pub(crate) fn commands(driver: &'static DriverSpec, clients: &[ClientEntry]) -> Commands {
+    let entries: Vec<_> = driver
+        .provides
+        .iter()
+        .map(|interface| {
+            let mut known = clients.iter();
+            let known = known.find(|entry| entry.interface.full_service() == interface.full_service());
+            known.copied().unwrap_or_else(|| ClientEntry::new(interface))
+        })
+        .collect();
+    let configured = entries.iter().any(|entry| is_configured(entry.interface));
+    let commands = j::tree::commands(&entries, driver.client_label()).into_iter();
+    let names = commands.map(|(name, ..)| name).filter(|name| !configured || name != j::tree::CONFIGURED);
+    Commands { names: names.collect(), configured: configured.then_some("methods") }
 }
 
 /// Whether the names of a device's commands are in its configuration, so that `METHOD` stands for them here.

@@ -30,7 +30,7 @@ use crate::{
 pub(super) const FORMAT: &str = "print-as";
 
 /// Stands for the name of a command that the configuration decides.
-const CONFIGURED: &str = "METHOD";
+pub(crate) const CONFIGURED: &str = "METHOD";
 
 /// What a group does that nobody has described.
 const GROUP: &str = "Generic composite device";
