@@ -118,11 +118,12 @@ impl Comparison<'_> {
         verdict: Verdict,
         rule: &'static str,
         path: &[String],
-        what: String,
+        what: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        let places = self.places.iter().map(|place| format!("{place}, ")).collect::<String>();
-        let what = format!("{places}{what}");
+        let what = what.into();
+        let what =
+            self.places.iter().map(String::as_str).chain([what.as_str()]).collect::<Vec<_>>().join(", ");
         self.found.push(Found { verdict, rule, path: path.to_vec(), what, remedy: remedy.into() });
     }
 

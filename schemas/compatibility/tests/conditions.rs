@@ -9,7 +9,7 @@ fn changes(old: &Value, new: &Value) -> Vec<(Verdict, &'static str, String, Stri
     compare(&record(old), &record(new))
         .into_iter()
         .map(|change| {
-            let place = change.place.strip_prefix("schemas/file").unwrap().to_owned();
+            let place = change.place.strip_prefix("schemas/file").expect("a place").to_owned();
             (change.verdict, change.rule, place, change.what)
         })
         .collect()

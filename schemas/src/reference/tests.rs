@@ -21,7 +21,7 @@ struct Row {
 /// The page of a driver.
 fn page(driver: &dyn DriverFactory) -> (String, String) {
     let name = format!("docs/reference/drivers/{}.md", driver.spec().type_name);
-    let documents = documents::all().unwrap();
+    let documents = documents::all().expect("documents");
     let document = documents.into_iter().find(|document| document.path.to_str() == Some(&name));
     (name, document.expect("a page").content)
 }
