@@ -87,6 +87,8 @@ pub struct DriverInstance {
     pub children: IndexMap<String, DriverNode>,
     /// Help texts of methods, by name.
     pub methods_description: IndexMap<String, String>,
+    /// Where these names stand.
+    pub method_spans: IndexMap<String, Span>,
     /// Where it runs.
     pub isolation: Isolation,
 }
@@ -477,8 +479,11 @@ impl NodeReader<'_> {
     fn driver(&mut self, map: &Map, entry: &Entry) -> Option<NodeKind> {
         let driver = self.word(entry, "the name of a driver");
         let (config, config_span, common) = self.config(map);
-        let methods_description = map
-            .entry("methods_description")
+        let described = map.entry("methods_description");
+        let method_spans = described.and_then(|entry| entry.value.as_map()).into_iter();
+        let method_spans =
+            method_spans.flat_map(Map::iter).map(|entry| (entry.key.clone(), entry.key_span)).collect();
+        let methods_description = described
             .and_then(|entry| self.part::<Option<IndexMap<String, String>>>(entry).flatten())
             .unwrap_or_default();
         let isolation = map
@@ -492,6 +497,7 @@ impl NodeReader<'_> {
             common,
             children: IndexMap::new(),
             methods_description,
+            method_spans,
             isolation,
         })))
     }
