@@ -10,14 +10,14 @@ use tokio::{
     net::TcpStream,
     process::{Child, Command},
 };
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
+use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 
 /// How long something may take that has to happen.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct Browser {
     child: Child,
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: WebSocketStream<TcpStream>,
     /// The page.
     session: Option<String>,
     next: u64,
@@ -58,7 +58,9 @@ impl Browser {
         let address = tokio::time::timeout(PATIENCE, address).await.expect("it starts in time");
         // It goes on talking, and must not wait for a reader.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        let (socket, _) = tokio_tungstenite::connect_async(address).await.expect("it can be driven");
+        let place = address.split('/').nth(2).expect("HOST:PORT");
+        let stream = TcpStream::connect(place).await.expect("it listens");
+        let (socket, _) = tokio_tungstenite::client_async(&address, stream).await.expect("it can be driven");
         let mut browser =
             Self { child, socket, session: None, next: 0, said: Vec::new(), events: VecDeque::new() };
         let target = browser.call("Target.createTarget", json!({ "url": "about:blank" })).await;
