@@ -5,6 +5,7 @@
 //! cargo bench -p jumpstarter-tests -- unary bytes        those whose names begin so
 //! cargo bench -p jumpstarter-tests -- --json             the results as JSON on standard output, the table on standard error
 //! cargo bench -p jumpstarter-tests -- --quick            fewer and smaller rounds: is it still running at all?
+//! cargo bench -p jumpstarter-tests -- --rounds=5         as large, but fewer of them than 15
 //! ```
 //!
 //! Every figure is taken in rounds, ours and its counterpart in turns, so that whatever else the machine does meets both;
@@ -87,7 +88,7 @@ fn main() -> ExitCode {
 
 fn run() -> Outcome<()> {
     let mut wanted = Vec::new();
-    let (mut json, mut quick) = (false, false);
+    let (mut json, mut quick, mut rounds) = (false, false, 15);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
@@ -96,6 +97,10 @@ fn run() -> Outcome<()> {
             "--serve" => return serve(&arguments.next().unwrap_or_default()),
             "--json" => json = true,
             "--quick" => quick = true,
+            // Medians need at least two.
+            some if some.starts_with("--rounds=") => {
+                rounds = some["--rounds=".len()..].parse::<usize>()?.max(2);
+            }
             "--list" => {
                 println!("{}", FIGURES.join("\n"));
                 return Ok(());
@@ -104,7 +109,7 @@ fn run() -> Outcome<()> {
             other => return Err(format!("{other:?} is none of the figures: {}", FIGURES.join(", ")).into()),
         }
     }
-    let effort = if quick { Effort { rounds: 2, divisor: 20 } } else { Effort { rounds: 15, divisor: 1 } };
+    let effort = if quick { Effort { rounds: 2, divisor: 20 } } else { Effort { rounds, divisor: 1 } };
     let figures: Vec<_> = FIGURES
         .iter()
         .copied()

@@ -4,6 +4,7 @@ use std::{collections::VecDeque, path::Path, process::Stdio, time::Duration};
 
 use futures::{SinkExt as _, StreamExt as _};
 use jumpstarter_tests::counterparts::counterpart;
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -41,7 +42,7 @@ impl Browser {
             .env("HOME", folder)
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
-            .kill_on_drop(true)
+            .process_group(0)
             .spawn()
             .expect("a browser");
         let mut lines = BufReader::new(child.stderr.take().expect("its words")).lines();
@@ -156,7 +157,19 @@ impl Browser {
         &self.said
     }
 
+    /// Ends it, in order: a browser that is only killed leaves its other processes behind.
     pub(crate) async fn stop(mut self) {
-        self.child.kill().await.expect("it ends");
+        self.session = None;
+        self.call("Browser.close", json!({})).await;
+        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("in time").expect("it ends");
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Whatever is left of it when a test fails.
+        if let Some(group) = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
     }
 }
