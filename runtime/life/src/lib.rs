@@ -35,6 +35,7 @@ use jumpstarter_protocol::v1::ExporterStatus;
 
 pub use event::{Effect, End, Event, Lease, Moment, Release, Report, Stop, Verdict};
 pub use lease::Phase;
+pub use link::pause;
 
 use lease::Serving;
 use link::Link;

@@ -11,8 +11,9 @@ const FIRST: Duration = Duration::from_millis(500);
 /// one attempt costs little.
 const LONGEST: Duration = Duration::from_secs(8);
 
-/// How long to wait after so many failures in a row: twice as long each time, and between a half and all of it, by chance.
-pub(crate) fn pause(failures: u32, chance: f32) -> Duration {
+/// How long to wait after so many failures in a row, none of them being 0: from half a second twice as long each time, to
+/// eight seconds, and between a half and all of it, by chance (0 to 1).
+pub fn pause(failures: u32, chance: f32) -> Duration {
     let whole = FIRST.saturating_mul(1 << failures.min(10)).min(LONGEST);
     whole.mul_f32(0.5 + chance.clamp(0.0, 1.0) / 2.0)
 }

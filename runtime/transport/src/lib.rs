@@ -9,6 +9,7 @@
 //! | [`socket`] | private directories for unix sockets |
 //! | [`frames`] | what the frames of `RouterService.Stream` mean: data, end, loss |
 //! | [`stream`] | a call of `RouterService.Stream`, which cannot end by accident |
+//! | [`tunnel`] | such a call as a connection, which anything can be served on |
 //! | [`status`] | errors as gRPC statuses, and back: the only place |
 //! | [`codec`] | streaming compression |
 //! | [`presigned`] | transfers that the exporter does by itself over HTTP |
@@ -28,3 +29,4 @@ pub mod socket;
 pub mod status;
 pub mod stream;
 mod tls;
+pub mod tunnel;
