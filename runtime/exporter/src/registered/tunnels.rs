@@ -191,10 +191,10 @@ impl Tunnels {
             cause = inner;
         }
         let cause = cause.to_string();
-        Some(if cause.contains("keep-alive") || cause.contains("timed out") {
-            format!("the router at {place} does not answer any more; a tunnel through it is lost")
-        } else {
-            format!("the connection to the router at {place} was lost: {cause}")
-        })
+        // What is left of a connection that was given up for want of answers, and of one that the router has closed, is the
+        // same to each of its calls.
+        let vanished = cause.contains("broken pipe") || cause.contains("keep-alive") || cause.contains("timed out");
+        let cause = if vanished { "it has gone, or does not answer any more" } else { &cause };
+        Some(format!("the connection to the router at {place} is lost: {cause}"))
     }
 }

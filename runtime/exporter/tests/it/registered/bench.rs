@@ -228,7 +228,8 @@ impl Rig {
                 news.changed().await.expect("it runs");
             }
         };
-        soon(words, said).await;
+        let said = tokio::time::timeout(PATIENCE, said).await;
+        assert!(said.is_ok(), "it never says {words:?}: {:?}", self.lines());
     }
 
     pub(crate) fn lines(&self) -> Vec<String> {

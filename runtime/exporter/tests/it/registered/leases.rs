@@ -5,32 +5,37 @@ use jumpstarter_core::ErrorKind;
 use jumpstarter_exporter::registered::{Ended, Stop};
 
 use super::bench::{Lab, Rig, file, until};
-use crate::drivers::{NamedClient, story, told};
+use crate::drivers::{NamedClient, told};
 
 pub(crate) const PROBE: &str = "export:\n  a: {type: probe, config: {name: a}}\n";
 
+/// What happened to the probe of this name.
+pub(crate) fn happened_to(name: &str) -> Vec<String> {
+    let words = told().into_iter().filter_map(|what| Some(what.strip_suffix(name)?.trim().to_owned()));
+    words.collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_lease_gets_drivers_of_its_own() {
-    let _turn = story().await;
     let mut lab = Lab::start().await;
-    let rig = Rig::start(lab.file(PROBE).await);
+    let rig = Rig::start(lab.file(&PROBE.replace("name: a", "name: each")).await);
     let exporter = lab.free().await;
     assert_eq!(exporter["status"]["devices"].as_array().map(Vec::len), Some(2), "{exporter}");
-    assert_eq!(told(), ["open a", "close a"], "opened once, to tell the controller what there is");
+    assert_eq!(happened_to("each"), ["open", "close"], "opened once, to tell the controller what there is");
     let me = lab.client("me").await;
     let mut sessions = Vec::new();
     for name in ["one", "two"] {
         me.lease(name).await;
         let device = me.device(name).await;
         until(device.connection(), S::LeaseReady).await;
-        assert_eq!(device.client::<NamedClient>("a").unwrap().name().await.unwrap(), "a");
+        assert_eq!(device.client::<NamedClient>("a").unwrap().name().await.unwrap(), "each");
         sessions.push(device.find("a").unwrap().uuid().to_owned());
         me.give_back(name).await;
         lab.free().await;
     }
     assert_ne!(sessions[0], sessions[1]);
-    let lease = ["open a", "reset a", "close a"];
-    assert_eq!(told(), [&["open a", "close a"][..], &lease, &lease].concat());
+    let lease = ["open", "reset", "close"];
+    assert_eq!(happened_to("each"), [&["open", "close"][..], &lease, &lease].concat());
     assert_eq!(rig.stop().await, Ended::Stopped);
     let gone = lab.object("Exporter", "rig").await;
     assert_eq!(gone["status"]["exporterStatus"], "Offline", "{gone}");
@@ -52,6 +57,7 @@ async fn who_asks_for_the_end_makes_room_for_the_next_without_giving_the_lease_b
     assert!(ended.begun, "{ended:?}");
     assert_eq!(until(&mine, S::Available).await, "Available for new lease");
     // Nobody does anything: the exporter releases it.
+    lab.until("Lease", "two", |lease| lease["status"]["exporterRef"].is_object()).await;
     let theirs = other.connect("two").await;
     until(&theirs, S::LeaseReady).await;
     let lease = lab.object("Lease", "one").await;

@@ -122,7 +122,8 @@ async fn a_router_that_does_not_answer_any_more_is_noticed_and_told_in_words() {
     let device = me.device("one").await;
     until(device.connection(), S::LeaseReady).await;
     way.open.send_replace(false);
-    rig.says(&format!("the router at {place} does not answer any more; a tunnel through it is lost")).await;
+    let words = format!("the connection to the router at {place} is lost: it has gone, or does not answer any more");
+    rig.says(&words).await;
     way.open.send_replace(true);
     let again = me.device("one").await;
     assert_eq!(again.client::<NamedClient>("a").unwrap().name().await.unwrap(), "a");
