@@ -69,7 +69,13 @@ impl Lab {
         tokio::time::timeout(PATIENCE, waiting).await.expect("it happens in time")
     }
 
-    pub(crate) fn config(&self, kind: &str, name: &str, credential: &Credential, more: &Value) -> std::path::PathBuf {
+    pub(crate) fn config(
+        &self,
+        kind: &str,
+        name: &str,
+        credential: &Credential,
+        more: &Value,
+    ) -> std::path::PathBuf {
         let mut config = json!({
             "apiVersion": "jumpstarter.dev/v1alpha1",
             "kind": kind,

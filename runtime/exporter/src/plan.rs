@@ -57,8 +57,7 @@ impl Plan {
             }
             Mode::Registered => &["grpcOptions", "failureDetection"],
         };
-        let keys: Vec<_> =
-            keys.iter().filter(|key| written(key)).map(|key| format!("`{key}`")).collect();
+        let keys: Vec<_> = keys.iter().filter(|key| written(key)).map(|key| format!("`{key}`")).collect();
         if !keys.is_empty() {
             unused.push(format!("not used {how}: {}", keys.join(", ")));
         }

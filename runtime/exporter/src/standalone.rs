@@ -217,7 +217,8 @@ impl Standalone {
         };
         status.report(running, message);
         let (verdict, message) =
-            hook::run_in_session(hook, moment, &self.around, self.session.logs(), std::future::pending()).await;
+            hook::run_in_session(hook, moment, &self.around, self.session.logs(), std::future::pending())
+                .await;
         status.report(if verdict == Verdict::Proceed { good } else { bad }, message);
         verdict
     }

@@ -52,7 +52,8 @@ pub(super) async fn serve(
 ) -> Outcome {
     let mut signals = Signals::listen()?;
     let tools = Tools::find()?;
-    let options = Options { plan, tools: tools.folder(), exit_on_lease_end, watcher: Arc::new(Follower::default()) };
+    let options =
+        Options { plan, tools: tools.folder(), exit_on_lease_end, watcher: Arc::new(Follower::default()) };
     let (wishes, inbox) = mpsc::channel(4);
     let watchdog = notify::watchdog().map(|limit| tokio::spawn(live(limit, wishes.clone())));
     let running = registered::run(options, inbox);

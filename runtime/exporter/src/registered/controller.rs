@@ -68,7 +68,9 @@ impl From<Status> for Failed {
                 | Code::Unknown
         );
         let words = match (answered, status.message()) {
-            (true, "") => format!("the controller answered {}", jumpstarter_transport::status::code_name(status.code())),
+            (true, "") => {
+                format!("the controller answered {}", jumpstarter_transport::status::code_name(status.code()))
+            }
             (true, message) => format!("the controller answered: {message}"),
             (false, _) => {
                 let mut cause: &dyn std::error::Error = &status;
@@ -90,10 +92,8 @@ impl From<Status> for Failed {
 impl From<Error> for Failed {
     fn from(error: Error) -> Self {
         // A certificate that is not trusted will not be trusted in a second.
-        let refused = matches!(
-            error.kind(),
-            ErrorKind::Unauthenticated | ErrorKind::Configuration | ErrorKind::Usage
-        );
+        let refused =
+            matches!(error.kind(), ErrorKind::Unauthenticated | ErrorKind::Configuration | ErrorKind::Usage);
         Self { error, refused, unknown: false }
     }
 }
@@ -122,7 +122,9 @@ impl Controller {
         let mut identity = MetadataMap::new();
         let mut put = |key: &'static str, what: &str, value: &str| {
             let mut value = MetadataValue::try_from(value).map_err(|_| {
-                Error::configuration(format!("`{what}` has characters that cannot be sent; use printable ASCII only"))
+                Error::configuration(format!(
+                    "`{what}` has characters that cannot be sent; use printable ASCII only"
+                ))
             })?;
             value.set_sensitive(key == "authorization");
             identity.insert(key, value);
@@ -209,7 +211,11 @@ impl Controller {
             // It is gone, or somebody else's.
             Code::NotFound | Code::FailedPrecondition => Release::Done,
             _ => {
-                tracing::warn!(lease = name, "the lease could not be released: {}", Failed::from(status).error);
+                tracing::warn!(
+                    lease = name,
+                    "the lease could not be released: {}",
+                    Failed::from(status).error
+                );
                 Release::Failed
             }
         }
@@ -259,8 +265,52 @@ fn security(file: &ExporterFile) -> Result<Security> {
     if text.is_empty() {
         return Ok(Security::Verified);
     }
-    let pem = BASE64_STANDARD
-        .decode(text)
-        .map_err(|error| Error::configuration(format!("`tls.ca` is not the base64 of a certificate: {error}")))?;
+    let pem = BASE64_STANDARD.decode(text).map_err(|error| {
+        Error::configuration(format!("`tls.ca` is not the base64 of a certificate: {error}"))
+    })?;
     Ok(Security::VerifiedBy(pem))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_controller_without_a_port_is_on_that_of_https() {
+        let place =
+            |text| endpoint(text).map(|endpoint| endpoint.to_string()).map_err(|error| error.to_string());
+        assert_eq!(place("grpc.lab.example.com"), Ok("grpc.lab.example.com:443".to_owned()));
+        assert_eq!(place("grpc.lab.example.com:8082"), Ok("grpc.lab.example.com:8082".to_owned()));
+        // pitfall K16
+        assert_eq!(place("[2001:db8::1]:8082"), Ok("[2001:db8::1]:8082".to_owned()));
+        assert!(place("https://lab:8082").unwrap_err().contains("leave out \"https\""));
+        assert!(place("/run/lab").unwrap_err().contains("is a path"));
+        assert!(place("").is_err());
+    }
+
+    #[test]
+    fn what_passes_is_told_from_what_does_not() {
+        let refused = |status: Status| Failed::from(status).refused;
+        assert!(
+            refused(Status::unauthenticated("no"))
+                && refused(Status::unknown("failed to authenticate token"))
+        );
+        assert!(!refused(Status::unavailable("later")) && !refused(Status::internal("later")));
+        // Without an answer there is no refusal.
+        let lost = Status::from_error(Box::new(std::io::Error::from(std::io::ErrorKind::BrokenPipe)));
+        assert!(!refused(lost));
+        assert!(Failed::from(Status::unimplemented("what?")).unknown);
+        let certificate = Error::new(ErrorKind::Unauthenticated, "the server's certificate is not trusted");
+        assert!(Failed::from(certificate).refused);
+    }
+
+    #[test]
+    fn a_lease_without_a_name_is_none() {
+        let said = |leased, name: &str| {
+            lease(StatusResponse { leased, lease_name: Some(name.to_owned()), ..StatusResponse::default() })
+        };
+        assert_eq!(said(true, ""), None);
+        assert_eq!(said(false, "a"), None);
+        assert_eq!(said(true, "a"), Some(Lease { name: "a".to_owned(), client: String::new() }));
+    }
 }

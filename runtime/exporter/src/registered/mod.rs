@@ -166,7 +166,8 @@ struct Leased {
     stop_listening: CancellationToken,
     /// Ends its tunnels and everything else that belongs to it.
     end: CancellationToken,
-    target: watch::Sender<Option<jumpstarter_transport::server::Acceptor<jumpstarter_session::SessionService>>>,
+    target:
+        watch::Sender<Option<jumpstarter_transport::server::Acceptor<jumpstarter_session::SessionService>>>,
     /// Its tasks, but for the one that closes it.
     tasks: JoinSet<()>,
 }
@@ -187,7 +188,11 @@ struct Exporter {
 }
 
 impl Exporter {
-    async fn live(mut self, mut inbox: mpsc::Receiver<Happened>, mut wishes: mpsc::Receiver<Wish>) -> Result<End> {
+    async fn live(
+        mut self,
+        mut inbox: mpsc::Receiver<Happened>,
+        mut wishes: mpsc::Receiver<Wish>,
+    ) -> Result<End> {
         let mut event = Event::Begin;
         let mut wishing = true;
         loop {
@@ -379,7 +384,8 @@ impl Exporter {
             tasks: JoinSet::new(),
         };
         // The controller answers this call with the first tunnel, so nobody waits for it.
-        let tunnels = Arc::new(Tunnels::new(self.controller.clone(), lease.name.clone(), logs.clone(), tunnels));
+        let tunnels =
+            Arc::new(Tunnels::new(self.controller.clone(), lease.name.clone(), logs.clone(), tunnels));
         leased.tasks.spawn(tunnels.serve(leased.stop_listening.clone(), end.clone()));
 
         let watcher = self.options.watcher.clone();

@@ -50,7 +50,12 @@ pub(crate) struct Tunnels {
 }
 
 impl Tunnels {
-    pub(crate) fn new(controller: Arc<Controller>, lease: String, logs: Arc<LogBuffer>, target: Target) -> Self {
+    pub(crate) fn new(
+        controller: Arc<Controller>,
+        lease: String,
+        logs: Arc<LogBuffer>,
+        target: Target,
+    ) -> Self {
         Self { controller, lease, logs, target, routers: Mutex::default() }
     }
 
@@ -95,7 +100,11 @@ impl Tunnels {
             let pause = jumpstarter_life::pause(failures, chance());
             failures += 1;
             if let Some(failed) = lost {
-                tracing::debug!(lease = self.lease, "cannot hear of tunnels: {}; again in {pause:.1?}", failed.error);
+                tracing::debug!(
+                    lease = self.lease,
+                    "cannot hear of tunnels: {}; again in {pause:.1?}",
+                    failed.error
+                );
             }
             tokio::time::sleep(pause).await;
         }
@@ -193,7 +202,8 @@ impl Tunnels {
         let cause = cause.to_string();
         // What is left of a connection that was given up for want of answers, and of one that the router has closed, is the
         // same to each of its calls.
-        let vanished = cause.contains("broken pipe") || cause.contains("keep-alive") || cause.contains("timed out");
+        let vanished =
+            cause.contains("broken pipe") || cause.contains("keep-alive") || cause.contains("timed out");
         let cause = if vanished { "it has gone, or does not answer any more" } else { &cause };
         Some(format!("the connection to the router at {place} is lost: {cause}"))
     }

@@ -15,10 +15,10 @@ use jumpstarter_exporter::{
 };
 use jumpstarter_lab::{Data, Leases, Protection, Serving, Settings};
 use jumpstarter_protocol::{
-    admin::v1::{CreateRequest, Credential, GetRequest, IssueRequest, Key, admin_service_client::AdminServiceClient},
-    client::v1::{
-        CreateLeaseRequest, DeleteLeaseRequest, Lease, client_service_client::ClientServiceClient,
+    admin::v1::{
+        CreateRequest, Credential, GetRequest, IssueRequest, Key, admin_service_client::AdminServiceClient,
     },
+    client::v1::{CreateLeaseRequest, DeleteLeaseRequest, Lease, client_service_client::ClientServiceClient},
     v1::{DialRequest, LogStreamResponse, controller_service_client::ControllerServiceClient},
 };
 use jumpstarter_transport::{
@@ -86,7 +86,8 @@ impl Lab {
             protection: Protection::Own { names: Vec::new() },
             leases: Leases::default(),
         };
-        let serving = Serving::start(Data::open(&self.data()).expect("a lab"), &settings).await.expect("it starts");
+        let serving =
+            Serving::start(Data::open(&self.data()).expect("a lab"), &settings).await.expect("it starts");
         self.address = serving.address;
         self.authority = serving.authority.clone().into_bytes();
         self.serving = Some(serving);
@@ -98,7 +99,9 @@ impl Lab {
 
     async fn admin(&self) -> AdminServiceClient<Channel> {
         let socket = Endpoint::Unix(Data::admin_socket(&self.data()));
-        AdminServiceClient::new(connect::connect(&socket, &connect::Options::default()).await.expect("a connection"))
+        AdminServiceClient::new(
+            connect::connect(&socket, &connect::Options::default()).await.expect("a connection"),
+        )
     }
 
     pub(crate) async fn create(&self, kind: &str, name: &str) -> Credential {
@@ -131,7 +134,8 @@ impl Lab {
     /// Waits until the exporter can be leased.
     pub(crate) async fn free(&self) -> Value {
         self.until("Exporter", "rig", |exporter| {
-            exporter["status"]["exporterStatus"] == "Available" && exporter["status"].get("leaseRef").is_none()
+            exporter["status"]["exporterStatus"] == "Available"
+                && exporter["status"].get("leaseRef").is_none()
         })
         .await
     }
@@ -282,7 +286,10 @@ impl Client {
             lease_id: name.to_owned(),
             lease: Some(lease),
         };
-        ClientServiceClient::new(self.channel.clone()).create_lease(self.ask(request)).await.expect("a lease");
+        ClientServiceClient::new(self.channel.clone())
+            .create_lease(self.ask(request))
+            .await
+            .expect("a lease");
     }
 
     pub(crate) async fn give_back(&self, name: &str) {
@@ -293,7 +300,8 @@ impl Client {
     /// Asks the controller for a tunnel, and does nothing with it.
     pub(crate) async fn dial(&self, name: &str) -> Result<(String, String), tonic::Status> {
         let request = DialRequest { lease_name: name.to_owned() };
-        let answer = ControllerServiceClient::new(self.channel.clone()).dial(self.ask(request)).await?.into_inner();
+        let answer =
+            ControllerServiceClient::new(self.channel.clone()).dial(self.ask(request)).await?.into_inner();
         Ok((answer.router_endpoint, answer.router_token))
     }
 
@@ -303,7 +311,8 @@ impl Client {
         let endpoint = Endpoint::parse(&place).expect("an endpoint");
         let channel = connect::connect(&endpoint, &options(&self.authority)).await.expect("a router");
         let mut metadata = MetadataMap::new();
-        metadata.insert("authorization", MetadataValue::try_from(format!("Bearer {token}")).expect("printable"));
+        metadata
+            .insert("authorization", MetadataValue::try_from(format!("Bearer {token}")).expect("printable"));
         tunnel::open(channel, metadata).0
     }
 

@@ -41,6 +41,12 @@ async fn hooks_run_around_a_lease_and_their_lines_reach_its_client_in_order_and_
     let connection = me.connect("one").await;
     let lines = follow(&connection);
     assert_eq!(until(&connection, S::LeaseReady).await, "Ready for commands");
+    let status = connection.status().await.unwrap();
+    assert_eq!(
+        (status.version, status.previous),
+        (2, Some(S::BeforeLeaseHook)),
+        "pitfall L11: one per report"
+    );
     assert!(connection.end_session().await.unwrap().begun);
     assert_eq!(until(&connection, S::Available).await, "Available for new lease");
     me.give_back("one").await;
@@ -61,7 +67,10 @@ async fn hooks_run_around_a_lease_and_their_lines_reach_its_client_in_order_and_
     lab.free().await;
     connection.close();
     let lines = soon("the end of the log", lines).await.unwrap();
-    assert!(lines.iter().any(|line| line.contains("for me")) && !lines.iter().any(|line| line.contains("after one")));
+    assert!(
+        lines.iter().any(|line| line.contains("for me"))
+            && !lines.iter().any(|line| line.contains("after one"))
+    );
     rig.stop().await;
     lab.end().await;
 }
@@ -115,6 +124,33 @@ async fn pitfall_l4_and_l5_the_end_is_answered_at_once_and_the_devices_stay_for_
     assert_eq!(happened_to("stays").last().unwrap(), "close");
     let tidied = rig.lines().iter().filter(|line| *line == "tidying").count();
     assert_eq!(tidied, 1, "pitfall L3: once");
+    rig.stop().await;
+    lab.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pitfall_h12_a_lease_that_ends_during_before_lease_lets_the_hook_end_and_its_client_see_it() {
+    let mut lab = Lab::start().await;
+    let gate = lab.path().join("gate");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &gate, rustix::fs::Mode::RWXU).unwrap();
+    let text =
+        hooks(&format!("{{script: 'echo waiting; cat {}'}}", gate.display()), "{script: 'echo tidied'}");
+    let rig = Rig::start(lab.file(&text).await);
+    lab.free().await;
+    let me = lab.client("me").await;
+    me.lease("one").await;
+    let device = me.device("one").await;
+    rig.says("waiting").await;
+    me.give_back("one").await;
+    lab.until("Exporter", "rig", |exporter| exporter["status"].get("leaseRef").is_none()).await;
+    std::fs::write(&gate, "opened\n").unwrap();
+    until(device.connection(), S::LeaseReady).await;
+    let refused = device.client::<NamedClient>("a").unwrap().name().await;
+    assert!(refused.is_err(), "the devices are somebody else's now");
+    let status = lab.object("Exporter", "rig").await["status"]["exporterStatus"].clone();
+    assert_ne!(status, "LeaseReady", "the controller would take it for busy");
+    rig.says("tidied").await;
+    lab.free().await;
     rig.stop().await;
     lab.end().await;
 }
@@ -203,13 +239,17 @@ async fn a_stop_ends_before_lease_with_everything_it_started_and_runs_after_leas
 
 #[tokio::test]
 async fn a_hook_that_is_stopped_says_so() {
-    use jumpstarter_core::{config::{Hook, OnFailure}, log::LogSink};
+    use jumpstarter_core::{
+        config::{Hook, OnFailure},
+        log::LogSink,
+    };
     use jumpstarter_exporter::hook::{Failure, Moment, Surroundings, run_until};
 
     let logs: std::sync::Arc<dyn LogSink> = jumpstarter_session::LogBuffer::new();
     let hook = Hook { script: "sleep 600".into(), exec: None, timeout: 600, on_failure: OnFailure::Warn };
     let stop = CancellationToken::new();
     stop.cancel();
-    let ended = run_until(&hook, Moment::Before, &Surroundings::default(), &logs, stop.cancelled_owned()).await;
+    let ended =
+        run_until(&hook, Moment::Before, &Surroundings::default(), &logs, stop.cancelled_owned()).await;
     assert!(matches!(ended, Err(Failure::Stopped)), "{ended:?}");
 }

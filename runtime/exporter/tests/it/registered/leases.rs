@@ -94,10 +94,8 @@ async fn pitfall_c6_tunnels_that_nobody_uses_cost_nothing_and_go_with_the_lease(
 async fn pitfall_l9_devices_that_cannot_be_opened_cost_one_lease_and_not_the_exporter() {
     let mut lab = Lab::start().await;
     let plug = lab.path().join("plug");
-    let text = format!(
-        "export:\n  a: {{type: probe, config: {{name: a, fail_while: {}}}}}\n",
-        plug.display()
-    );
+    let text =
+        format!("export:\n  a: {{type: probe, config: {{name: a, fail_while: {}}}}}\n", plug.display());
     let rig = Rig::start(lab.file(&text).await);
     lab.free().await;
     let me = lab.client("me").await;
@@ -129,7 +127,8 @@ async fn a_controller_that_does_not_know_the_exporter_ends_it_with_the_reason() 
 
     let mut credential = lab.create("Exporter", "other").await;
     credential.endpoint = format!("localhost:{}", lab.address.port());
-    let stranger = file(&credential, b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", PROBE);
+    let stranger =
+        file(&credential, b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", PROBE);
     let error = Rig::start(stranger).ended().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
     lab.end().await;
@@ -154,5 +153,42 @@ async fn pitfall_l17_a_hangup_ends_an_exporter_that_nobody_has_at_once_and_anoth
     assert_eq!(device.client::<NamedClient>("a").unwrap().name().await.unwrap(), "a");
     me.give_back("one").await;
     assert_eq!(rig.ended().await.unwrap(), Ended::Stopped);
+    lab.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exporter_for_one_lease_ends_after_it_and_takes_no_other() {
+    let mut lab = Lab::start().await;
+    let rig = Rig::start(lab.file(&format!("exitOnLeaseEnd: true\n{PROBE}")).await);
+    lab.free().await;
+    let (me, other) = (lab.client("me").await, lab.client("other").await);
+    me.lease("one").await;
+    let connection = me.connect("one").await;
+    until(&connection, S::LeaseReady).await;
+    other.lease("two").await;
+    me.give_back("one").await;
+    assert_eq!(rig.ended().await.unwrap(), Ended::LeaseOver);
+    let two = lab.object("Lease", "two").await;
+    assert!(two["status"].get("exporterRef").is_none(), "{two}");
+    lab.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exporter_that_is_restarted_goes_on_with_its_lease() {
+    let mut lab = Lab::start().await;
+    let text = lab.file(PROBE).await;
+    let rig = Rig::start(text.clone());
+    lab.free().await;
+    let me = lab.client("me").await;
+    me.lease("one").await;
+    until(&me.connect("one").await, S::LeaseReady).await;
+    assert_eq!(rig.stop().await, Ended::Stopped);
+    let rig = Rig::start(text);
+    lab.until("Exporter", "rig", |exporter| exporter["status"]["exporterStatus"] == "LeaseReady").await;
+    let device = me.device("one").await;
+    assert_eq!(device.client::<NamedClient>("a").unwrap().name().await.unwrap(), "a");
+    me.give_back("one").await;
+    lab.free().await;
+    rig.stop().await;
     lab.end().await;
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jumpstarter_client::ExporterStatus as S;
+use jumpstarter_exporter::registered::Ended;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -67,6 +68,19 @@ async fn a_session_outlives_the_lab_and_its_client_finds_it_again() {
     lab.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn pitfall_l16_an_exporter_whose_controller_is_away_ends_all_the_same() {
+    let mut lab = Lab::start().await;
+    let rig = Rig::start(lab.file(PROBE).await);
+    lab.free().await;
+    let me = lab.client("me").await;
+    me.lease("one").await;
+    until(&me.connect("one").await, S::LeaseReady).await;
+    lab.end().await;
+    rig.linked(false).await;
+    assert_eq!(rig.stop().await, Ended::Stopped);
+}
+
 /// A way to the lab that can be made to swallow everything, without ending a connection.
 struct Swallowing {
     open: watch::Sender<bool>,
@@ -82,7 +96,8 @@ impl Swallowing {
                 let gate = gate.clone();
                 tokio::spawn(async move {
                     let far = TcpStream::connect(to).await.expect("the lab");
-                    let ((near_read, near_write), (far_read, far_write)) = (near.into_split(), far.into_split());
+                    let ((near_read, near_write), (far_read, far_write)) =
+                        (near.into_split(), far.into_split());
                     tokio::join!(
                         carry(near_read, far_write, gate.subscribe()),
                         carry(far_read, near_write, gate.subscribe())
@@ -122,7 +137,8 @@ async fn a_router_that_does_not_answer_any_more_is_noticed_and_told_in_words() {
     let device = me.device("one").await;
     until(device.connection(), S::LeaseReady).await;
     way.open.send_replace(false);
-    let words = format!("the connection to the router at {place} is lost: it has gone, or does not answer any more");
+    let words =
+        format!("the connection to the router at {place} is lost: it has gone, or does not answer any more");
     rig.says(&words).await;
     way.open.send_replace(true);
     let again = me.device("one").await;
