@@ -76,21 +76,20 @@ pub(crate) fn run(invocation: &Invocation<'_>) -> Outcome {
         tracing::info!("{name}: {unused}");
     }
     let runtime = runtime::threads()?;
-    let outcome = match listening {
-        Some(listening) => runtime.block_on(serve(plan, listening)),
-        None => {
-            let mut lacking = plan.file.for_controller();
-            if lacking.has_errors() {
-                lacking.push(Problem::warning(
-                    "to listen on a port without a controller, add `--tls-grpc-listener [HOST:]PORT`",
-                ));
-                return Err(lacking.into());
-            }
-            let registry = invocation.program.registry();
-            let again = move || plan::check(&name, &text, &registry, files::environment);
-            let exit_on_lease_end = invocation.flag("exit-on-lease-end");
-            runtime.block_on(registered::serve(Box::new(again), exit_on_lease_end))
+    let outcome = if let Some(listening) = listening {
+        runtime.block_on(serve(plan, listening))
+    } else {
+        let mut lacking = plan.file.for_controller();
+        if lacking.has_errors() {
+            lacking.push(Problem::warning(
+                "to listen on a port without a controller, add `--tls-grpc-listener [HOST:]PORT`",
+            ));
+            return Err(lacking.into());
         }
+        let registry = invocation.program.registry();
+        let again = move || plan::check(&name, &text, &registry, files::environment);
+        let exit_on_lease_end = invocation.flag("exit-on-lease-end");
+        runtime.block_on(registered::serve(Box::new(again), exit_on_lease_end))
     };
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome

@@ -21,9 +21,9 @@ fn exporter_file(place: &Place) -> String {
     assert_eq!(code(&made), 0, "{}", told(&made));
     let file = place.path().join("rig.yaml");
     let text = std::fs::read_to_string(&file).unwrap();
-    let text: String =
-        text.lines().filter(|line| !line.starts_with("export:")).map(|line| format!("{line}\n")).collect();
-    std::fs::write(&file, format!("{text}export:\n  power: {{type: mock-power}}\n")).unwrap();
+    let mut lines: Vec<_> = text.lines().filter(|line| !line.starts_with("export:")).collect();
+    lines.extend(["export:", "  power: {type: mock-power}"]);
+    std::fs::write(&file, lines.join("\n")).unwrap();
     "rig.yaml".to_owned()
 }
 

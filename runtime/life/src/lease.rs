@@ -83,14 +83,21 @@ enum Asking {
     Released,
 }
 
+/// Who says that a lease is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Over {
+    No,
+    /// The client has asked for its end; the lease is there until it is released.
+    Asked,
+    /// The controller says so.
+    Gone,
+}
+
 /// A lease that is served.
 #[derive(Clone, Debug)]
 pub(crate) struct Serving {
     pub(crate) lease: Lease,
-    /// The controller says that it is over.
-    pub(crate) gone: bool,
-    /// The client has asked for its end.
-    pub(crate) asked: bool,
+    over: Over,
     devices: Devices,
     listening: bool,
     /// A hook has ended and the phase has not taken it in yet.
@@ -112,8 +119,7 @@ impl Serving {
     fn new(lease: Lease) -> Self {
         Self {
             lease,
-            gone: false,
-            asked: false,
+            over: Over::No,
             devices: Devices::Opening,
             listening: true,
             hook: None,
@@ -124,6 +130,17 @@ impl Serving {
             asking: Asking::No,
             failures: 0,
             farewell: None,
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.over == Over::Gone
+    }
+
+    /// The client has asked for the end.
+    pub(crate) fn ask(&mut self) {
+        if self.over == Over::No {
+            self.over = Over::Asked;
         }
     }
 
@@ -166,9 +183,9 @@ impl Life {
                     }
                 }
             }
-            _ if serving.gone => {}
+            _ if serving.is_gone() => {}
             _ => {
-                serving.gone = true;
+                serving.over = Over::Gone;
                 // Nobody who comes now could stay.
                 serving.stop_listening(effects);
                 // Whoever looks has had, or gets, a moment to see what is shown.
@@ -232,7 +249,7 @@ impl Life {
     /// Does what the state as it is calls for.
     pub(crate) fn advance(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let over = self.stop == Some(Stop::Now)
-            || self.serving.as_ref().is_some_and(|serving| serving.gone || serving.asked);
+            || self.serving.as_ref().is_some_and(|serving| serving.over != Over::No);
         match self.phase {
             Phase::Free => self.next(effects),
             Phase::Opening => self.opening(over, now, effects),
@@ -255,7 +272,7 @@ impl Life {
         self.phase = phase;
         if let Some(serving) = &mut self.serving {
             serving.shown = now.at;
-            serving.until = now.at + if serving.gone { GLIMPSE } else { long };
+            serving.until = now.at + if serving.is_gone() { GLIMPSE } else { long };
         }
     }
 
@@ -349,7 +366,7 @@ impl Life {
             return;
         }
         show(ExporterStatus::Available, "Available for new lease", effects);
-        if serving.gone {
+        if serving.is_gone() {
             self.close(now, effects);
         } else {
             // Available it is for its client only; the controller must not take it for ready while the lease goes.
@@ -379,7 +396,7 @@ impl Life {
         let Some(serving) = &mut self.serving else { return };
         serving.devices = Devices::Closing;
         // An exporter that is stopped comes back, perhaps at once, and then the lease goes on.
-        if !serving.gone && !stopping {
+        if !serving.is_gone() && !stopping {
             serving.asking = Asking::At(now.at);
         }
         serving.stop_listening(effects);
@@ -390,7 +407,7 @@ impl Life {
         // Who goes does not wait for a controller that is away.
         let stopping = self.stop == Some(Stop::Now) || (self.stop.is_some() && !self.link.is_up());
         let Some(serving) = &mut self.serving else { return };
-        if serving.gone || stopping {
+        if serving.is_gone() || stopping {
             serving.asking = Asking::No;
         }
         if let Asking::At(at) = serving.asking
@@ -422,7 +439,7 @@ impl Life {
     fn free(&mut self) {
         let Some(serving) = self.serving.take() else { return };
         self.phase = Phase::Free;
-        let words = match (&serving.farewell, serving.gone) {
+        let words = match (&serving.farewell, serving.is_gone()) {
             (Some(words), _) => words,
             (None, true) => "Available for new lease",
             (None, false) => "Exporter available after lease release",
@@ -435,7 +452,7 @@ impl Life {
         if self.stop.is_none() {
             self.report.set(Report::new(ExporterStatus::Available, words));
         }
-        if !serving.gone {
+        if !serving.is_gone() {
             self.finished = Some(serving.lease.name);
         }
     }

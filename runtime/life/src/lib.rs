@@ -204,7 +204,7 @@ impl Life {
             Event::Opened | Event::OpenFailed(_) | Event::HookEnded { .. } | Event::Closed => self.own(event),
             Event::EndSession => {
                 if let Some(serving) = &mut self.serving {
-                    serving.asked = true;
+                    serving.ask();
                 }
             }
             Event::Released(name, release) => self.release_answered(&name, release, now),

@@ -100,12 +100,11 @@ impl From<Error> for Failed {
 
 /// A call with a limit.
 async fn limited<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, Failed> {
-    match timeout(ANSWER, call).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => {
-            let limit = ANSWER.as_secs();
-            Err(Error::timeout(format!("the controller did not answer within {limit} s")).into())
-        }
+    if let Ok(answer) = timeout(ANSWER, call).await {
+        Ok(answer?)
+    } else {
+        let limit = ANSWER.as_secs();
+        Err(Error::timeout(format!("the controller did not answer within {limit} s")).into())
     }
 }
 

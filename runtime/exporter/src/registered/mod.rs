@@ -355,13 +355,11 @@ impl Exporter {
                     if events.send(Happened::Event(Event::Said(said))).await.is_err() {
                         return Ok(());
                     }
-                    match stream.message().await? {
-                        Some(next) => said = controller::lease(next),
-                        None => {
-                            let ended = tonic::Status::unavailable("the controller ended the connection");
-                            return Err(Failed::from(ended));
-                        }
-                    }
+                    let Some(next) = stream.message().await? else {
+                        let ended = tonic::Status::unavailable("the controller ended the connection");
+                        return Err(Failed::from(ended));
+                    };
+                    said = controller::lease(next);
                 }
             };
             if let Err(failed) = lost.await {

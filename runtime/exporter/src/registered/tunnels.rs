@@ -124,7 +124,7 @@ impl Tunnels {
         let why = loop {
             let why = match self.router(place).await {
                 Ok(channel) => match self.attempt(&acceptor, channel, &call.router_token).await {
-                    Ok(outcome) => match self.words(place, &outcome) {
+                    Ok(outcome) => match words(place, &outcome) {
                         None => return,
                         // Something has come through it: nothing can take its place.
                         Some(why) if outcome.has_spoken() => {
@@ -191,20 +191,20 @@ impl Tunnels {
         }
         Ok(outcome)
     }
+}
 
-    /// What went wrong with a tunnel, unless it was its client, who may go as he likes.
-    fn words(&self, place: &str, outcome: &Outcome) -> Option<String> {
-        let status: Status = outcome.lost()?;
-        let mut cause: &dyn std::error::Error = status.source()?;
-        while let Some(inner) = cause.source() {
-            cause = inner;
-        }
-        let cause = cause.to_string();
-        // What is left of a connection that was given up for want of answers, and of one that the router has closed, is the
-        // same to each of its calls.
-        let vanished =
-            cause.contains("broken pipe") || cause.contains("keep-alive") || cause.contains("timed out");
-        let cause = if vanished { "it has gone, or does not answer any more" } else { &cause };
-        Some(format!("the connection to the router at {place} is lost: {cause}"))
+/// What went wrong with a tunnel, unless it was its client, who may go as he likes.
+fn words(place: &str, outcome: &Outcome) -> Option<String> {
+    let status: Status = outcome.lost()?;
+    let mut cause: &dyn std::error::Error = status.source()?;
+    while let Some(inner) = cause.source() {
+        cause = inner;
     }
+    let cause = cause.to_string();
+    // What is left of a connection that was given up for want of answers, and of one that the router has closed, is the
+    // same to each of its calls.
+    let vanished =
+        cause.contains("broken pipe") || cause.contains("keep-alive") || cause.contains("timed out");
+    let cause = if vanished { "it has gone, or does not answer any more" } else { &cause };
+    Some(format!("the connection to the router at {place} is lost: {cause}"))
 }

@@ -7,7 +7,7 @@ use jumpstarter_protocol::v1::ExporterStatus as S;
 use proptest::prelude::*;
 
 /// One thing that the world does, if it can.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Move {
     Lease(Option<u8>),
     Client,
@@ -55,6 +55,7 @@ fn moves() -> impl Strategy<Value = Move> {
 }
 
 /// Everything around the machine, and what must hold about it.
+#[allow(clippy::struct_excessive_bools, reason = "each is one thing that is so or not")]
 struct World {
     life: Life,
     settings: Settings,
@@ -168,7 +169,7 @@ impl World {
                 self.admitted = admit;
             }
             Effect::Show(_) => {
-                assert!(self.open.is_some() && !self.opening, "somebody has to be there to see it")
+                assert!(self.open.is_some() && !self.opening, "somebody has to be there to see it");
             }
             Effect::Report { number, report } => {
                 assert!(self.reporting.is_none(), "one report at a time");

@@ -184,7 +184,7 @@ struct Follower {
 
 impl Watcher for Follower {
     fn line(&self, line: &LogStreamResponse) {
-        let mut lines = self.lines.lock().unwrap();
+        let mut lines = self.lines.lock().expect("no panic");
         lines.push(line.message.clone());
         self.news.send_replace(lines.len());
     }
@@ -237,7 +237,7 @@ impl Rig {
     }
 
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.follower.lines.lock().unwrap().clone()
+        self.follower.lines.lock().expect("no panic").clone()
     }
 
     pub(crate) async fn ask(&self, stop: Stop) {
