@@ -182,6 +182,7 @@ struct Exporter {
     leased: Option<Leased>,
     reporting: Option<JoinHandle<()>>,
     watching: Option<JoinHandle<()>>,
+    /// Why the controller cannot be reached.
     refusal: Option<Error>,
     /// What the watcher was told last.
     said: Option<(String, bool)>,
@@ -259,11 +260,23 @@ impl Exporter {
                 Event::Opened
             }
             Happened::Lost(Failed { error, refused, .. }) => {
-                tracing::warn!("{}: {error}", self.controller.place());
+                // An outage of a night is one line, not thousands.
+                let known = self.refusal.as_ref().is_some_and(|last| last.message() == error.message());
+                if known {
+                    tracing::debug!("{}: {error}", self.controller.place());
+                } else {
+                    let again = if refused { "" } else { "; trying again" };
+                    tracing::warn!("{}: {error}{again}", self.controller.place());
+                }
                 self.refusal = Some(error);
                 Event::Lost { refused }
             }
-            Happened::Event(event) => event,
+            Happened::Event(event) => {
+                if matches!(event, Event::Said(_)) {
+                    self.refusal = None;
+                }
+                event
+            }
         }
     }
 
