@@ -10,6 +10,7 @@
 //! | [`frames`] | what the frames of `RouterService.Stream` mean: data, end, loss |
 //! | [`stream`] | a call of `RouterService.Stream`, which cannot end by accident |
 //! | [`tunnel`] | such a call as a connection, which anything can be served on |
+//! | [`metadata`] | keys that only our own ends know |
 //! | [`status`] | errors as gRPC statuses, and back: the only place |
 //! | [`codec`] | streaming compression |
 //! | [`presigned`] | transfers that the exporter does by itself over HTTP |
@@ -23,6 +24,7 @@ mod body;
 pub mod codec;
 pub mod connect;
 pub mod frames;
+pub mod metadata;
 pub mod presigned;
 pub mod server;
 pub mod socket;

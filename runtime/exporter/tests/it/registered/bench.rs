@@ -13,7 +13,7 @@ use jumpstarter_exporter::{
     check,
     registered::{self, Ended, Options, Stop, Watcher, Wish},
 };
-use jumpstarter_lab::{Data, Leases, Protection, Serving, Settings};
+use jumpstarter_lab::{Data, LabConfig, Protection, Serving, Settings};
 use jumpstarter_protocol::{
     admin::v1::{
         CreateRequest, Credential, GetRequest, IssueRequest, Key, admin_service_client::AdminServiceClient,
@@ -84,7 +84,8 @@ impl Lab {
             listen: self.address,
             endpoint: self.endpoint.clone(),
             protection: Protection::Own { names: Vec::new() },
-            leases: Leases::default(),
+            config: LabConfig::default(),
+            controller_key: None,
         };
         let serving =
             Serving::start(Data::open(&self.data()).expect("a lab"), &settings).await.expect("it starts");
