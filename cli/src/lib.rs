@@ -25,7 +25,7 @@
 //! | `complete` | the protocol of the completion scripts |
 //! | `commands` | the commands of `jmp`, one file each |
 //! | `child`, `terminal`, `signals` | the command that `jmp shell` runs |
-//! | `runtime`, `relay` | what exporters need: threads, and a way for their log |
+//! | `runtime`, `relay`, `notify` | what exporters need: threads, a way for their log, and a word to the service manager |
 //! | `tunnel` | a private socket that leads to a port |
 //! | `j` | the commands of `j`, from reports |
 
@@ -39,6 +39,7 @@ mod help;
 mod j;
 mod known;
 mod logging;
+mod notify;
 mod output;
 pub mod reference;
 mod relay;

@@ -17,6 +17,7 @@ pub(crate) const CHECKED: &[&str] = &[
     "docs/writing-a-driver.md",
     "docs/expansion.md",
     "docs/exporter-file.md",
+    "docs/exporter-life.md",
     "docs/serial.md",
 ];
 

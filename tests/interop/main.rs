@@ -6,6 +6,7 @@
 //! | `devices` | what ours has to be able to do | |
 //! | `ours` | both | ours, inside of the test |
 //! | `lab` | Python | Python, with our lab between them |
+//! | `leased` | Python | our `jmp run`, with our lab between them |
 //! | `scenarios` | Python | Python: everything that people do with a lab |
 //! | `generated` | Python, with the generated package and without it | ours |
 //! | `programs` | Python | our `jmp` |
@@ -19,6 +20,7 @@ mod descriptors;
 mod devices;
 mod generated;
 mod lab;
+mod leased;
 mod ours;
 mod programs;
 mod protocol;

@@ -42,9 +42,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["jumpstarter-protocol", "jumpstarter-core", "jumpstarter-transport", "jumpstarter-files"],
     ),
     ("jumpstarter", &["jumpstarter-core", "jumpstarter-macros", "jumpstarter-session", "jumpstarter-client"]),
+    ("jumpstarter-life", &["jumpstarter-protocol"]),
     (
         "jumpstarter-exporter",
-        &["jumpstarter-protocol", "jumpstarter-core", "jumpstarter-session", "jumpstarter-transport"],
+        &[
+            "jumpstarter-protocol",
+            "jumpstarter-core",
+            "jumpstarter-session",
+            "jumpstarter-transport",
+            "jumpstarter-life",
+        ],
     ),
     ("jumpstarter-interfaces", &["jumpstarter"]),
     ("jumpstarter-compatibility", &["jumpstarter-protocol", "jumpstarter-codegen", "jumpstarter-core"]),

@@ -1,8 +1,11 @@
-//! `jmp run`: an exporter that listens until it is told to stop.
+//! `jmp run`: an exporter that is registered with a controller, or listens by itself, until it is told to stop.
+
+mod registered;
 
 use std::time::Duration;
 
 use clap::{Arg, Command, ValueHint};
+use jumpstarter_core::config::Problem;
 use jumpstarter_exporter::{
     plan,
     standalone::{self, End, Standalone},
@@ -14,7 +17,7 @@ use crate::{
     child::Tools,
     commands::Invocation,
     files::{self, Named},
-    relay,
+    notify, relay,
     report::{FAILURE, Outcome, Signalled, Stop},
     runtime,
     signals::Signals,
@@ -37,7 +40,7 @@ pub(crate) fn arguments(command: Command) -> Command {
         .arg(path(option("tls-cert", "FILE", "Certificate chain (PEM)")))
         .arg(path(option("tls-key", "FILE", "Private key (PEM)")))
         .arg(option("passphrase", "TEXT", "What clients must know"))
-        .arg(flag("exit-on-lease-end", "End after one lease").hide(true))
+        .arg(flag("exit-on-lease-end", "End after one lease"))
 }
 
 /// How to listen, as it was asked for.
@@ -63,21 +66,36 @@ pub(crate) fn run(invocation: &Invocation<'_>) -> Outcome {
     runtime::choose_tls();
     let listening = listening(invocation)?;
     invocation.log.start_service("exporter");
+    let mode = if listening.is_some() { plan::Mode::Standalone } else { plan::Mode::Registered };
     let Named { name, text } = files::read(&path)?;
     let plan = plan::check(&name, &text, &invocation.program.registry(), files::environment)?;
     for warning in &plan.warnings {
         tracing::warn!("{name}: {warning}");
     }
-    for unused in plan.unused(plan::Mode::Standalone) {
+    for unused in plan.unused(mode) {
         tracing::info!("{name}: {unused}");
     }
     let runtime = runtime::threads()?;
-    let outcome = runtime.block_on(serve(plan, listening));
+    let outcome = if let Some(listening) = listening {
+        runtime.block_on(serve(plan, listening))
+    } else {
+        let mut lacking = plan.file.for_controller();
+        if lacking.has_errors() {
+            lacking.push(Problem::warning(
+                "to listen on a port without a controller, add `--tls-grpc-listener [HOST:]PORT`",
+            ));
+            return Err(lacking.into());
+        }
+        let registry = invocation.program.registry();
+        let again = move || plan::check(&name, &text, &registry, files::environment);
+        let exit_on_lease_end = invocation.flag("exit-on-lease-end");
+        runtime.block_on(registered::serve(Box::new(again), exit_on_lease_end))
+    };
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome
 }
 
-fn listening(invocation: &Invocation<'_>) -> Result<Listening, Stop> {
+fn listening(invocation: &Invocation<'_>) -> Result<Option<Listening>, Stop> {
     let place = invocation.place;
     let insecure = invocation.flag("tls-grpc-insecure");
     let (certificate, key) = (invocation.text("tls-cert"), invocation.text("tls-key"));
@@ -92,10 +110,7 @@ fn listening(invocation: &Invocation<'_>) -> Result<Listening, Stop> {
         if let Some((option, _)) = given.into_iter().find(|(_, given)| *given) {
             return Err(place.wrong(format!("'--{option}' needs '--tls-grpc-listener'.")));
         }
-        return Err(Stop::failed(
-            "registering with a controller is not part of this version yet; \
-             add --tls-grpc-listener [HOST:]PORT to listen without one",
-        ));
+        return Ok(None);
     };
     if invocation.flag("exit-on-lease-end") {
         return Err(
@@ -125,7 +140,8 @@ fn listening(invocation: &Invocation<'_>) -> Result<Listening, Stop> {
         let text = "WARNING: without TLS, everybody on the way can read the passphrase\n";
         let _ = std::io::Write::write_all(&mut std::io::stderr().lock(), text.as_bytes());
     }
-    Ok(Listening { place: listener.to_owned(), identity, passphrase: passphrase.map(str::to_owned) })
+    let passphrase = passphrase.map(str::to_owned);
+    Ok(Some(Listening { place: listener.to_owned(), identity, passphrase }))
 }
 
 async fn serve(plan: plan::Plan, listening: Listening) -> Outcome {
@@ -152,7 +168,7 @@ async fn serve(plan: plan::Plan, listening: Listening) -> Outcome {
             }
         }
     });
-    notify("READY=1");
+    notify::tell("READY=1");
     let stop = CancellationToken::new();
     let running = standalone.run({
         let stop = stop.clone();
@@ -170,7 +186,7 @@ async fn serve(plan: plan::Plan, listening: Listening) -> Outcome {
                     return Ok(first.code());
                 }
                 tracing::info!("{signal}");
-                notify("STOPPING=1");
+                notify::tell("STOPPING=1");
                 asked = Some(signal);
                 stop.cancel();
             }
@@ -182,26 +198,5 @@ async fn serve(plan: plan::Plan, listening: Listening) -> Outcome {
         (End::Hook, _) => Ok(FAILURE),
         (End::Asked, Some(signal)) => Ok(signal.code()),
         (End::Asked, None) => Ok(0),
-    }
-}
-
-/// Tells the service manager, where there is one.
-fn notify(state: &str) {
-    use std::os::unix::net::{SocketAddr, UnixDatagram};
-
-    let Some(path) = std::env::var_os("NOTIFY_SOCKET").filter(|path| !path.is_empty()) else { return };
-    #[cfg(target_os = "linux")]
-    let address = {
-        use std::os::{linux::net::SocketAddrExt as _, unix::ffi::OsStrExt as _};
-        match path.as_bytes().strip_prefix(b"@") {
-            Some(name) => SocketAddr::from_abstract_name(name),
-            None => SocketAddr::from_pathname(&path),
-        }
-    };
-    #[cfg(not(target_os = "linux"))]
-    let address = SocketAddr::from_pathname(&path);
-    let sent = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
-    if let Err(error) = sent {
-        tracing::warn!("cannot tell the service manager: {error}");
     }
 }

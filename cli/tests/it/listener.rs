@@ -187,3 +187,33 @@ fn an_exporter_that_is_not_there_is_named() {
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("[HOST:]PORT"), "{}", told(&output));
 }
+
+#[test]
+fn pitfall_p5_a_hook_does_not_outlive_an_exporter_that_is_killed() {
+    let place = Place::new();
+    let text = std::fs::read_to_string(example("power.yaml")).unwrap();
+    // The second one is a child of the hook, in the background.
+    let script = "sleep 600 & echo $$ $! > pids.part; mv pids.part pids; sleep 600";
+    let file = place
+        .file("slow.yaml", &format!("{text}hooks:\n  beforeLease: {{script: '{script}', timeout: 900}}\n"));
+    let listener = Listener::start(&place, file.to_str().unwrap(), &["--tls-grpc-insecure"]);
+    let pids = loop {
+        if let Ok(text) = std::fs::read_to_string(place.path().join("pids")) {
+            break text;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    };
+    kill_process(Pid::from_child(&listener.child), Signal::KILL).unwrap();
+    drop(listener);
+    for pid in pids.split_whitespace() {
+        // One that has ended and that nobody has asked for yet is over as well.
+        let over =
+            || std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "));
+        let process = Pid::from_raw(pid.parse().unwrap()).unwrap();
+        let begun = std::time::Instant::now();
+        while rustix::process::test_kill_process(process).is_ok() && !over() {
+            assert!(begun.elapsed() < std::time::Duration::from_secs(20), "it goes on: {pid:?}");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+}

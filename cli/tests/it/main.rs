@@ -18,6 +18,7 @@ mod completion;
 mod devices;
 mod lab;
 mod listener;
+mod registered;
 mod schema;
 mod shell;
 mod support;

@@ -15,51 +15,24 @@ use jumpstarter_core::{
     config::{Hook, OnFailure},
     log::{LogRecord, LogSink, LogSource, Severity},
 };
+use jumpstarter_session::LogBuffer;
 use tokio::io::AsyncReadExt as _;
 
-/// Which of the two hooks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
-    /// Before the lease.
-    Before,
-    /// After the lease.
-    After,
-}
+pub use jumpstarter_life::{Moment, Verdict};
 
-impl Moment {
-    /// The key in the exporter file, which is also the name in messages.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Before => "beforeLease",
-            Self::After => "afterLease",
-        }
-    }
-
-    /// As the log writes it.
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            Self::Before => "before-lease",
-            Self::After => "after-lease",
-        }
-    }
-
-    fn source(self) -> LogSource {
-        match self {
-            Self::Before => LogSource::BeforeLeaseHook,
-            Self::After => LogSource::AfterLeaseHook,
-        }
+/// As the log writes it.
+fn label(moment: Moment) -> &'static str {
+    match moment {
+        Moment::Before => "before-lease",
+        Moment::After => "after-lease",
     }
 }
 
-/// Status of an exporter as a hook's end decides it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Go on: LEASE_READY before, AVAILABLE after.
-    Proceed,
-    /// The hook's status is "failed"; the lease ends.
-    Failed,
-    /// The hook's status is "failed"; the exporter stops with exit code 1.
-    FailedAndExit,
+fn source(moment: Moment) -> LogSource {
+    match moment {
+        Moment::Before => LogSource::BeforeLeaseHook,
+        Moment::After => LogSource::AfterLeaseHook,
+    }
 }
 
 /// What a hook's end means: verdict and status message.
@@ -100,6 +73,9 @@ pub enum Failure {
     /// It took too long.
     #[error("Hook timed out after {0} seconds")]
     Timeout(u32),
+    /// The exporter stops, and did not let it end.
+    #[error("Hook was ended because the exporter stops")]
+    Stopped,
     /// It could not be run.
     #[error("Error executing hook: {0}")]
     NotRun(#[from] std::io::Error),
@@ -132,10 +108,21 @@ pub async fn run(
     around: &Surroundings,
     log: &Arc<dyn LogSink>,
 ) -> Result<(), Failure> {
+    run_until(hook, moment, around, log, std::future::pending()).await
+}
+
+/// The same, until `stop` resolves: then the hook is ended like one that took too long.
+pub async fn run_until(
+    hook: &Hook,
+    moment: Moment,
+    around: &Surroundings,
+    log: &Arc<dyn LogSink>,
+    stop: impl Future<Output = ()> + Send,
+) -> Result<(), Failure> {
     if hook.script.trim().is_empty() {
         return Ok(());
     }
-    let result = execute(hook, moment, around, log).await;
+    let result = execute(hook, moment, around, log, stop).await;
     if let Err(failure) = &result {
         let (severity, how) = match hook.on_failure {
             OnFailure::Warn => (Severity::Warning, "on_failure=warn, continuing".to_owned()),
@@ -144,6 +131,23 @@ pub async fn run(
         say(log, moment, severity, format!("{failure} ({how})"));
     }
     result
+}
+
+/// Runs a hook, says so in the log of the session, and answers what came of it.
+pub(crate) async fn run_in_session(
+    hook: &Hook,
+    moment: Moment,
+    around: &Surroundings,
+    logs: &Arc<LogBuffer>,
+    stop: impl Future<Output = ()> + Send,
+) -> (Verdict, String) {
+    let log: Arc<dyn LogSink> = logs.clone();
+    logs.system(Severity::Info, format!("Executing {} hook for lease {}", label(moment), around.lease));
+    let result = run_until(hook, moment, around, &log, stop).await;
+    if result.is_ok() {
+        logs.system(Severity::Info, format!("{} hook completed successfully", moment.name()));
+    }
+    outcome(moment, &result, hook.on_failure)
 }
 
 fn mode_name(mode: OnFailure) -> &'static str {
@@ -158,7 +162,7 @@ fn say(log: &Arc<dyn LogSink>, moment: Moment, severity: Severity, message: Stri
     log.log(LogRecord {
         uuid: None,
         severity,
-        source: moment.source(),
+        source: source(moment),
         message,
         driver_type: String::new(),
         operation: moment.name().to_owned(),
@@ -171,6 +175,7 @@ async fn execute(
     moment: Moment,
     around: &Surroundings,
     log: &Arc<dyn LogSink>,
+    stop: impl Future<Output = ()> + Send,
 ) -> Result<(), Failure> {
     let (mut terminal, side) = pty_process::open().map_err(std::io::Error::other)?;
     let mut command = pty_process::Command::new(interpreter(hook).await);
@@ -187,20 +192,21 @@ async fn execute(
     let mut lines = Lines { log, moment, rest: Vec::new() };
     let mut buffer = vec![0; 8192];
     let deadline = tokio::time::sleep(Duration::from_secs(u64::from(hook.timeout)));
-    tokio::pin!(deadline);
+    tokio::pin!(deadline, stop);
     let mut open = true;
-    let ended: Option<ExitStatus> = loop {
+    let ended: Result<ExitStatus, Failure> = loop {
         tokio::select! {
-            status = child.wait() => break Some(status?),
+            status = child.wait() => break Ok(status?),
             // The terminal reports an error once its last user is gone; that is its way to say "end".
             read = terminal.read(&mut buffer), if open => match read {
                 Ok(0) | Err(_) => open = false,
                 Ok(count) => lines.take(&buffer[..count]),
             },
-            () = &mut deadline => break None,
+            () = &mut deadline => break Err(Failure::Timeout(hook.timeout)),
+            () = &mut stop => break Err(Failure::Stopped),
         }
     };
-    if ended.is_none() {
+    if ended.is_err() {
         group.signal(rustix::process::Signal::TERM);
         // Keep reading: a program that prints while it ends must not be stopped by a full terminal.
         let waiting = async {
@@ -235,10 +241,9 @@ async fn execute(
         let _ = tokio::time::timeout(DRAIN, drain).await;
     }
     lines.finish();
-    match ended {
-        None => Err(Failure::Timeout(hook.timeout)),
-        Some(status) if status.success() => Ok(()),
-        Some(status) => Err(Failure::Code(code(status))),
+    match ended? {
+        status if status.success() => Ok(()),
+        status => Err(Failure::Code(code(status))),
     }
 }
 

@@ -14,8 +14,9 @@
 //! | [`memory`] | giving memory back |
 //! | `unknown` | what to tell somebody who named a driver that is not there |
 //! | [`standalone`] | a session on a TCP port, with hooks, until it is told to stop |
+//! | [`registered`] | registered with a controller, and leased, until it is told to stop |
 //!
-//! This crate has never heard of any driver: it is handed a [`Registry`]. Leases come with the controller.
+//! This crate has never heard of any driver: it is handed a [`Registry`].
 
 // One call of the C library, which has no safe binding.
 #![deny(unsafe_code)]
@@ -25,6 +26,7 @@ pub mod local;
 pub mod memory;
 pub mod open;
 pub mod plan;
+pub mod registered;
 pub mod registry;
 pub mod standalone;
 mod unknown;

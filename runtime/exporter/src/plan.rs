@@ -35,6 +35,8 @@ pub enum Mode {
     Local,
     /// On a port, without a controller: `jmp run --tls-grpc-listener`.
     Standalone,
+    /// Registered with a controller: `jmp run`.
+    Registered,
 }
 
 impl Plan {
@@ -49,10 +51,15 @@ impl Plan {
         let how = match mode {
             Mode::Local => "in a local shell",
             Mode::Standalone => "by a standalone exporter",
+            Mode::Registered => "by this version",
         };
-        let keys = ["endpoint", "token", "tls", "grpcOptions", "failureDetection", "exitOnLeaseEnd"];
-        let keys: Vec<_> =
-            keys.into_iter().filter(|key| written(key)).map(|key| format!("`{key}`")).collect();
+        let keys: &[_] = match mode {
+            Mode::Local | Mode::Standalone => {
+                &["endpoint", "token", "tls", "grpcOptions", "failureDetection", "exitOnLeaseEnd"]
+            }
+            Mode::Registered => &["grpcOptions", "failureDetection"],
+        };
+        let keys: Vec<_> = keys.iter().filter(|key| written(key)).map(|key| format!("`{key}`")).collect();
         if !keys.is_empty() {
             unused.push(format!("not used {how}: {}", keys.join(", ")));
         }

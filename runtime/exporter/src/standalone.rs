@@ -13,7 +13,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use jumpstarter_core::{
     Context as _, Error, Result,
     config::{Hook, Hooks},
-    log::{LogSink, Severity},
+    log::Severity,
 };
 use jumpstarter_protocol::v1::ExporterStatus;
 use jumpstarter_session::{Access, LogBuffer, Session, SessionService};
@@ -216,17 +216,9 @@ impl Standalone {
             ),
         };
         status.report(running, message);
-        let logs = self.session.logs();
-        let log: Arc<dyn LogSink> = logs.clone();
-        logs.system(
-            Severity::Info,
-            format!("Executing {} hook for lease {}", moment.label(), self.around.lease),
-        );
-        let result = hook::run(hook, moment, &self.around, &log).await;
-        if result.is_ok() {
-            logs.system(Severity::Info, format!("{} hook completed successfully", moment.name()));
-        }
-        let (verdict, message) = hook::outcome(moment, &result, hook.on_failure);
+        let (verdict, message) =
+            hook::run_in_session(hook, moment, &self.around, self.session.logs(), std::future::pending())
+                .await;
         status.report(if verdict == Verdict::Proceed { good } else { bad }, message);
         verdict
     }

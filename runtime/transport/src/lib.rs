@@ -9,6 +9,7 @@
 //! | [`socket`] | private directories for unix sockets |
 //! | [`frames`] | what the frames of `RouterService.Stream` mean: data, end, loss |
 //! | [`stream`] | a call of `RouterService.Stream`, which cannot end by accident |
+//! | [`tunnel`] | such a call as a connection, which anything can be served on |
 //! | [`metadata`] | keys that only our own ends know |
 //! | [`status`] | errors as gRPC statuses, and back: the only place |
 //! | [`codec`] | streaming compression |
@@ -30,3 +31,4 @@ pub mod socket;
 pub mod status;
 pub mod stream;
 mod tls;
+pub mod tunnel;

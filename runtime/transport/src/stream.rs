@@ -15,6 +15,7 @@ use http::{Extensions, uri::PathAndQuery};
 use jumpstarter_protocol::v1::{StreamRequest, StreamResponse};
 use prost::Message;
 use tokio::sync::mpsc;
+use tokio_util::sync::PollSender;
 use tonic::{
     Request, Response, Status, Streaming,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
@@ -85,13 +86,20 @@ impl FrameWriter {
     }
 }
 
+impl FrameWriter {
+    /// For those who poll.
+    pub(crate) fn into_sender(self) -> PollSender<Chunk> {
+        PollSender::new(self.frames)
+    }
+}
+
 fn ended() -> Lost {
     Lost::new(Status::unavailable("the call has ended"))
 }
 
 /// What a writer hands to its call.
 #[derive(Debug)]
-enum Chunk {
+pub(crate) enum Chunk {
     Data(Bytes),
     End,
 }

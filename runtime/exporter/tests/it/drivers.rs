@@ -41,6 +41,8 @@ pub struct ProbeConfig {
     pub name: String,
     /// Fail to open, with these words.
     pub fail: Option<String>,
+    /// Fail to open while this file is there.
+    pub fail_while: Option<String>,
 }
 
 /// A driver that remembers.
@@ -53,6 +55,9 @@ impl Driver for Probe {
     async fn open(config: ProbeConfig, _: &mut Open) -> Result<Self> {
         if let Some(words) = config.fail {
             return Err(Error::device(words));
+        }
+        if config.fail_while.is_some_and(|path| std::path::Path::new(&path).exists()) {
+            return Err(Error::device("the plug is out"));
         }
         tell(format!("open {}", config.name));
         Ok(Self { name: config.name })

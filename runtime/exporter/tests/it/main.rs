@@ -7,4 +7,5 @@ mod drivers;
 mod hooks;
 mod opening;
 mod plans;
+mod registered;
 mod standalone;

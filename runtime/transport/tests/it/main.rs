@@ -6,6 +6,7 @@ mod server;
 mod socket;
 mod streams;
 mod tls;
+mod tunnel;
 
 use std::sync::{Arc, Mutex};
 
