@@ -41,7 +41,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "jumpstarter-client",
         &["jumpstarter-protocol", "jumpstarter-core", "jumpstarter-transport", "jumpstarter-files"],
     ),
-    ("jumpstarter", &["jumpstarter-core", "jumpstarter-macros", "jumpstarter-session", "jumpstarter-client"]),
+    (
+        "jumpstarter-lease",
+        &["jumpstarter-protocol", "jumpstarter-core", "jumpstarter-transport", "jumpstarter-client"],
+    ),
+    (
+        "jumpstarter",
+        &[
+            "jumpstarter-core",
+            "jumpstarter-macros",
+            "jumpstarter-session",
+            "jumpstarter-client",
+            "jumpstarter-lease",
+        ],
+    ),
     (
         "jumpstarter-exporter",
         &["jumpstarter-protocol", "jumpstarter-core", "jumpstarter-session", "jumpstarter-transport"],
