@@ -42,6 +42,9 @@ use crate::{
 /// How long a router may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// How long what was sent last may take to arrive; then the call is cut.
+const LAST: Duration = Duration::from_secs(5);
+
 /// How many connections without a tunnel are kept per router.
 const IDLE: usize = 2;
 
@@ -102,13 +105,13 @@ impl Tunnels {
                 writer: Some(Arc::new(writer)),
                 sending: None,
                 talk: Arc::default(),
-                route: Route {
+                route: Some(Route {
                     lease: self.lease.clone(),
                     place,
                     channel,
                     idle: self.idle.clone(),
                     sound: true,
-                },
+                }),
             });
         }
     }
@@ -146,14 +149,13 @@ impl Route {
         self.lease.suspect();
         let place = &self.place;
         let message = match StdError::source(status) {
-            Some(cause) => {
-                let cause = words::innermost(cause);
-                if cause.contains("keep-alive") || cause.contains("timed out") {
-                    format!("the router at {place} does not answer any more")
-                } else {
-                    format!("the connection to the router at {place} was lost: {cause}")
+            // What the HTTP/2 library says when pings are not answered depends on what it was about to do.
+            Some(cause) => match words::innermost(cause) {
+                cause if cause.contains("broken pipe") || cause.contains("timed out") => {
+                    format!("the connection to the router at {place} was lost: it does not answer any more")
                 }
-            }
+                cause => format!("the connection to the router at {place} was lost: {cause}"),
+            },
             None => match status.message() {
                 "" => format!("the router at {place} has lost the exporter"),
                 said => format!("the router at {place} has lost the exporter: {said}"),
@@ -196,11 +198,15 @@ enum Reading {
     Opening(Opening),
     /// Boxed: it is much larger than the others.
     Open(Box<ResponseReader>),
-    Ended,
+    /// All was read, and the call goes on.
+    Ended(Box<ResponseReader>),
     Failed(Error),
+    /// Between two of the others.
+    Moving,
 }
 
-/// One tunnel: bytes to and from the exporter's session. Dropping it before both directions have ended resets it.
+/// One tunnel: bytes to and from the exporter's session. Dropping it before both directions have ended resets it; afterwards
+/// what was sent last still has its time to arrive.
 pub struct Tunnel {
     reading: Reading,
     /// What has come and was not read yet.
@@ -209,19 +215,27 @@ pub struct Tunnel {
     /// A piece, or the end, that is on its way to the connection.
     sending: Option<BoxFuture<'static, Result<(), Lost>>>,
     talk: Arc<Talk>,
-    route: Route,
+    /// Here until the tunnel is dropped.
+    route: Option<Route>,
 }
 
 impl fmt::Debug for Tunnel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tunnel").field("router", &self.route.place).finish_non_exhaustive()
+        f.debug_struct("Tunnel").field("router", &self.router()).finish_non_exhaustive()
     }
 }
 
 impl Tunnel {
     /// Which router it leads through.
     pub fn router(&self) -> &str {
-        &self.route.place
+        self.route.as_ref().map_or("", |route| route.place.as_str())
+    }
+
+    fn lost(&mut self, status: &Status) -> Error {
+        match &mut self.route {
+            Some(route) => route.lost(status),
+            None => Error::disconnected("the tunnel to the exporter has ended"),
+        }
     }
 
     pub(crate) fn talk(&self) -> Arc<Talk> {
@@ -233,7 +247,7 @@ impl Tunnel {
         if let Reading::Opening(opening) = &mut self.reading {
             self.reading = match ready!(opening.as_mut().poll(cx)) {
                 Ok(response) => Reading::Open(Box::new(response.into_inner())),
-                Err(status) => Reading::Failed(self.route.lost(&status)),
+                Err(status) => Reading::Failed(self.lost(&status)),
             };
         }
         Poll::Ready(())
@@ -252,6 +266,22 @@ impl Tunnel {
             Reading::Failed(error) => error.clone().into(),
             _ => io::Error::new(io::ErrorKind::BrokenPipe, "the tunnel to the exporter has ended"),
         }
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        let finished = self.writer.is_none() && self.sending.is_none();
+        let Reading::Ended(mut reader) = std::mem::replace(&mut self.reading, Reading::Moving) else {
+            return;
+        };
+        let Some(route) = self.route.take().filter(|_| finished) else { return };
+        // What was sent last may still be on its way to the connection, and would be cut with the call.
+        let last = background::spawn(async move {
+            let _ = tokio::time::timeout(LAST, reader.finish()).await;
+            drop(route);
+        });
+        drop(last);
     }
 }
 
@@ -277,10 +307,14 @@ impl AsyncRead for Tunnel {
                         this.talk.answered.store(true, Ordering::Relaxed);
                         this.piece = piece;
                     }
-                    Some(Err(lost)) => this.reading = Reading::Failed(this.route.lost(lost.status())),
-                    None => this.reading = Reading::Ended,
+                    Some(Err(lost)) => this.reading = Reading::Failed(this.lost(lost.status())),
+                    None => {
+                        if let Reading::Open(reader) = std::mem::replace(&mut this.reading, Reading::Moving) {
+                            this.reading = Reading::Ended(reader);
+                        }
+                    }
                 },
-                Reading::Ended => return Poll::Ready(Ok(())),
+                Reading::Ended(_) | Reading::Moving => return Poll::Ready(Ok(())),
                 Reading::Failed(error) => return Poll::Ready(Err(error.clone().into())),
             }
         }
