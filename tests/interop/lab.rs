@@ -14,16 +14,16 @@ use tempfile::TempDir;
 use tokio::process::Child;
 
 /// How long something may take that has to happen.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
-struct Lab {
+pub(crate) struct Lab {
     serving: Serving,
     admin: AdminServiceClient<Channel>,
     folder: TempDir,
 }
 
 impl Lab {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let folder = tempfile::tempdir().expect("a folder");
         let data = folder.path().join("lab");
@@ -39,24 +39,24 @@ impl Lab {
         Self { serving, admin: AdminServiceClient::new(channel), folder }
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    async fn create(&mut self, kind: &str, name: &str, labels: Value) -> Credential {
+    pub(crate) async fn create(&mut self, kind: &str, name: &str, labels: Value) -> Credential {
         let object = json!({ "kind": kind, "metadata": { "name": name, "labels": labels } });
         self.admin.create(CreateRequest { json: object.to_string() }).await.expect("made");
         let key = Some(Key { kind: kind.to_owned(), name: name.to_owned() });
         self.admin.issue(IssueRequest { key, rotate: false }).await.expect("a token").into_inner()
     }
 
-    async fn object(&mut self, kind: &str, name: &str) -> Value {
+    pub(crate) async fn object(&mut self, kind: &str, name: &str) -> Value {
         let key = Some(Key { kind: kind.to_owned(), name: name.to_owned() });
         let found = self.admin.get(GetRequest { key }).await.expect("found").into_inner();
         serde_json::from_str(&found.json).expect("JSON")
     }
 
-    async fn until(&mut self, kind: &str, name: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn until(&mut self, kind: &str, name: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let waiting = async {
             loop {
                 let object = self.object(kind, name).await;
@@ -69,7 +69,13 @@ impl Lab {
         tokio::time::timeout(PATIENCE, waiting).await.expect("it happens in time")
     }
 
-    fn config(&self, kind: &str, name: &str, credential: &Credential, more: &Value) -> std::path::PathBuf {
+    pub(crate) fn config(
+        &self,
+        kind: &str,
+        name: &str,
+        credential: &Credential,
+        more: &Value,
+    ) -> std::path::PathBuf {
         let mut config = json!({
             "apiVersion": "jumpstarter.dev/v1alpha1",
             "kind": kind,
@@ -87,6 +93,10 @@ impl Lab {
         file
     }
 
+    pub(crate) async fn stop(self) {
+        self.serving.stop(Duration::from_secs(1)).await;
+    }
+
     fn jmp(&self, python: &Python) -> tokio::process::Command {
         let mut command = python.process("jmp");
         command
@@ -99,8 +109,23 @@ impl Lab {
 }
 
 async fn exporter(lab: &mut Lab, python: &Python, name: &str, labels: Value) -> Child {
+    exporter_with(lab, python, name, labels, json!({})).await
+}
+
+/// A Python exporter with a supply, and `more` at the top of its file.
+pub(crate) async fn exporter_with(
+    lab: &mut Lab,
+    python: &Python,
+    name: &str,
+    labels: Value,
+    more: Value,
+) -> Child {
     let credential = lab.create("Exporter", name, labels).await;
-    let export = json!({ "export": { "power": { "type": "jumpstarter_driver_power.driver.MockPower" } } });
+    let mut export =
+        json!({ "export": { "power": { "type": "jumpstarter_driver_power.driver.MockPower" } } });
+    for (key, value) in more.as_object().expect("a map") {
+        export[key] = value.clone();
+    }
     let file = lab.config("ExporterConfig", name, &credential, &export);
     let log = std::fs::File::create(lab.path().join(format!("{name}.log"))).expect("a log");
     let child = lab
@@ -115,7 +140,7 @@ async fn exporter(lab: &mut Lab, python: &Python, name: &str, labels: Value) -> 
     child
 }
 
-fn log(lab: &Lab, name: &str) -> String {
+pub(crate) fn log(lab: &Lab, name: &str) -> String {
     std::fs::read_to_string(lab.path().join(format!("{name}.log"))).unwrap_or_default()
 }
 
@@ -153,5 +178,5 @@ async fn upstreams_client_leases_upstreams_exporter_from_our_lab() {
     assert_eq!(exporter["metadata"]["annotations"]["jumpstarter.dev/lease-epoch"], "2", "{exporter}");
     assert!(log(&lab, "rig").contains("power on"), "{}", log(&lab, "rig"));
     rig.start_kill().expect("a signal");
-    lab.serving.stop(Duration::from_secs(1)).await;
+    lab.stop().await;
 }

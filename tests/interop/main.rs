@@ -6,6 +6,7 @@
 //! | `devices` | what ours has to be able to do | |
 //! | `ours` | both | ours, inside of the test |
 //! | `lab` | Python | Python, with our lab between them |
+//! | `lease` | our `jmp`, our library | Python, with our lab between them |
 //! | `generated` | Python, with the generated package and without it | ours |
 //! | `programs` | Python | our `jmp` |
 //! | `upstream` | both | Python: proves the checks of its client |
@@ -18,6 +19,7 @@ mod descriptors;
 mod devices;
 mod generated;
 mod lab;
+mod lease;
 mod ours;
 mod programs;
 mod protocol;

@@ -11,13 +11,13 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::support::{Place, code, stderr, stdout};
 
 /// A lab on a port of its own.
-struct Lab {
+pub(crate) struct Lab {
     child: Child,
     log: BufReader<std::process::ChildStderr>,
 }
 
 impl Lab {
-    fn start(place: &Place) -> Self {
+    pub(crate) fn start(place: &Place) -> Self {
         let mut command = place.jmp(&["serve", "--data", "lab", "--listen", "127.0.0.1:0"]);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
@@ -35,7 +35,7 @@ impl Lab {
         said
     }
 
-    fn end(mut self, signal: Signal) -> (Option<i32>, String) {
+    pub(crate) fn end(mut self, signal: Signal) -> (Option<i32>, String) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
         let said = std::io::read_to_string(self.log).unwrap();
         (self.child.wait().unwrap().code(), said)

@@ -1,7 +1,10 @@
 //! `jmp shell` on an exporter that is leased.
 
-use std::{ffi::OsString, fmt::Write as _, io::IsTerminal as _, time::Duration};
+use std::{
+    cell::Cell, convert::Infallible, ffi::OsString, fmt::Write as _, io::IsTerminal as _, time::Duration,
+};
 
+use jumpstarter_client::ExporterStatus;
 use jumpstarter_core::config::client::DriverPolicy;
 use jumpstarter_lease::{
     Access, Acquiring, Choice, Controller, Held, Over, Session, Socket, Term, Tunnels, Wanted,
@@ -10,7 +13,7 @@ use jumpstarter_lease::{
     leased::{fits, seconds},
     session,
 };
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{environment, greet, notice, show};
@@ -29,6 +32,12 @@ const SOURCE: &str = "jumpstarter_cli.shell";
 
 /// How long lines of a hook that has ended may still be on their way.
 const LAST_LINES: Duration = Duration::from_millis(300);
+
+/// How long an exporter may take to answer before somebody is told what is waited for.
+const SLOW: Duration = Duration::from_millis(500);
+
+/// How long asking for the message of the day may take.
+const MOTD: Duration = Duration::from_secs(5);
 
 /// What was asked for.
 pub(super) struct Asked {
@@ -282,15 +291,25 @@ async fn reach(
     let tunnels = Tunnels::new(held, limits.dial);
     let waiting = Waiting::new();
     let exporter = held.exporter();
+    let told = Cell::new(false);
+    let hook = || {
+        if !told.replace(true) {
+            tracing::info!(source = SOURCE, "Waiting for beforeLease hook to complete...");
+        }
+    };
     let opened = async {
+        // Some exporters do not answer at all while their hook runs; the controller knows.
         let slow = async {
-            tokio::time::sleep(Duration::from_secs(2)).await;
-            waiting.say(&format!("Waiting for exporter {exporter} to answer"));
-            std::future::pending::<()>().await;
+            sleep(SLOW).await;
+            match held.controller().exporter(&exporter).await {
+                Ok(found) if found.status() == ExporterStatus::BeforeLeaseHook => hook(),
+                _ => waiting.say(&format!("Waiting for exporter {exporter} to answer")),
+            }
+            std::future::pending::<Infallible>().await
         };
         tokio::select! {
             session = Session::open(&tunnels, &exporter) => session,
-            () = slow => unreachable!("it waits for ever"),
+            never = slow => match never {},
         }
     };
     let session = tokio::select! {
@@ -306,7 +325,6 @@ async fn reach(
             }
         }
     }));
-    let hook = || tracing::info!(source = SOURCE, "Waiting for beforeLease hook to complete...");
     let warning = tokio::select! {
         warning = session::ready(session.connection(), hook) => warning?,
         over = held.ended() => return Err(Unreached::Failed(Stop::failed(over.words(held.name())))),
@@ -367,7 +385,12 @@ async fn command(
             tracing::warn!(source = SOURCE, "the labels of exporter {exporter} are not known: {error}")
         }
     }
-    greet(words, session.device().motd());
+    // Its hook may have written a message of the day; only people read it.
+    let motd = match words.is_empty() {
+        true => timeout(MOTD, session.connection().report()).await.ok().and_then(Result::ok),
+        false => None,
+    };
+    greet(words, motd.as_ref().map_or(session.device().motd(), |report| report.motd.as_str()));
     let hang_up = CancellationToken::new();
     let _watch =
         AbortOnDropHandle::new(tokio::spawn(announce(held.name().to_owned(), held.term(), hang_up.clone())));

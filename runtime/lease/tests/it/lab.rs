@@ -21,6 +21,8 @@ use tokio::{
     task::JoinSet,
 };
 
+use crate::rig::Rig;
+
 /// Nothing here takes longer unless it is wrong.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -77,9 +79,17 @@ impl Lab {
         self.file("ClientConfig", name, &credential)
     }
 
-    /// An exporter's name and how it proves it.
-    pub(crate) async fn exporter(&mut self, name: &str) -> Credential {
-        self.create("Exporter", name).await
+    /// An exporter that can be leased, and leads to this socket.
+    pub(crate) async fn rig(&mut self, name: &str, target: &Path) -> Rig {
+        let credential = self.create("Exporter", name).await;
+        let rig = Rig::start(credential, name, target).await;
+        let known = async {
+            while self.object("Exporter", name).await["status"]["exporterStatus"] != "Available" {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon(known).await;
+        rig
     }
 
     fn file(&self, kind: &str, name: &str, credential: &Credential) -> PathBuf {

@@ -29,7 +29,7 @@ async fn bench() -> Bench {
 async fn lab() -> (Lab, Bench, Rig) {
     let mut lab = Lab::start().await;
     let bench = bench().await;
-    let rig = Rig::start(&mut lab, "rig", &bench.socket()).await;
+    let rig = lab.rig("rig", &bench.socket()).await;
     (lab, bench, rig)
 }
 

@@ -23,8 +23,6 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 use tonic::metadata::{MetadataMap, MetadataValue};
 
-use crate::lab::{Lab, soon};
-
 /// Gone when it is dropped, without a word.
 pub(crate) struct Rig {
     _task: AbortOnDropHandle<()>,
@@ -41,9 +39,8 @@ struct Link {
 }
 
 impl Rig {
-    /// Leads whoever dials to the socket `target`.
-    pub(crate) async fn start(lab: &mut Lab, name: &str, target: &Path) -> Self {
-        let credential = lab.exporter(name).await;
+    /// Leads whoever dials to the socket `target`. It has registered when this answers.
+    pub(crate) async fn start(credential: Credential, name: &str, target: &Path) -> Self {
         let security = Security::VerifiedBy(credential.authority.clone().into());
         let options = Options { security, ..Options::default() };
         let channel =
@@ -62,16 +59,11 @@ impl Rig {
         link.report(ExporterStatus::Available).await;
         let listening = watch::Sender::new(true);
         let task = tokio::spawn(serve(link, listening.subscribe()));
-        soon(async {
-            while lab.object("Exporter", name).await["status"]["exporterStatus"] != "Available" {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
         Self { _task: AbortOnDropHandle::new(task), listening }
     }
 
     /// Whether it takes tunnels for its lease.
+    #[allow(dead_code, reason = "not every test that brings this file in needs it")]
     pub(crate) fn listens(&self, listens: bool) {
         self.listening.send_replace(listens);
     }

@@ -27,7 +27,7 @@ impl Line {
         let mut lab = Lab::start().await;
         let target: PathBuf = lab.path().join("target");
         let listener = UnixListener::bind(&target).unwrap();
-        let rig = Rig::start(&mut lab, "rig", &target).await;
+        let rig = lab.rig("rig", &target).await;
         let me = lab.client("me").await;
         let controller = lab.controller(&me).await;
         let wanted = Wanted { selector: "board=demo".to_owned(), ..Wanted::default() };
@@ -106,7 +106,7 @@ async fn pitfall_k3_an_exporter_that_does_not_listen_yet_is_waited_for() {
     let mut lab = Lab::start().await;
     let target = lab.path().join("target");
     let listener = UnixListener::bind(&target).unwrap();
-    let rig = Rig::start(&mut lab, "rig", &target).await;
+    let rig = lab.rig("rig", &target).await;
     rig.listens(false);
     let me = lab.client("me").await;
     let controller = lab.controller(&me).await;
