@@ -7,12 +7,13 @@
 use std::{
     ffi::{OsStr, OsString},
     io,
-    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
 
+use jumpstarter_process::programs;
 use rustix::process::{
     Pid, Signal, WaitOptions, getpid, kill_current_process_group, kill_process, kill_process_group,
     test_kill_process_group, waitpgid, waitpid,
@@ -335,8 +336,7 @@ pub(crate) struct Tools(Option<tempfile::TempDir>);
 impl Tools {
     /// Makes such a folder if it is needed.
     pub(crate) fn find() -> Result<Self, Stop> {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        if std::env::split_paths(&path).any(|folder| is_executable(&folder.join("j"))) {
+        if programs::find("j").is_some() {
             return Ok(Self(None));
         }
         let make = || -> io::Result<tempfile::TempDir> {
@@ -361,10 +361,6 @@ impl Tools {
         let folders = std::env::split_paths(&path).filter(|folder| !folder.as_os_str().is_empty());
         std::env::join_paths(folders.chain([folder])).ok()
     }
-}
-
-fn is_executable(path: &Path) -> bool {
-    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
 #[cfg(test)]

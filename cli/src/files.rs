@@ -33,10 +33,17 @@ pub(crate) fn environment(name: &str) -> Option<String> {
 pub(crate) fn read(path: &Path) -> Result<Named, Stop> {
     let name = path.display().to_string();
     // Only a check reads standard input; a shell needs it for itself.
-    let place = if path == Path::new(STDIN) { Path::new("./-") } else { path };
-    let bytes = content(place, &name).map_err(|refused| match refused {
-        Refused::Unreadable(reason) => Stop::failed(format!("cannot read {name}: {reason}")),
-        Refused::TooLong(problem) => Stop::Problems((*problem).into()),
+    let is_stdin = path == Path::new(STDIN);
+    let place = if is_stdin { Path::new("./-") } else { path };
+    let bytes = content(place, &name).map_err(|refused| {
+        let (reason, advice) = match refused {
+            Refused::TooLong(problem) => return Stop::Problems((*problem).into()),
+            Refused::Unreadable(reason) if is_stdin => (reason, Some(ONLY_CHECKED.to_owned())),
+            Refused::Unreadable(reason) => (reason, neighbour(path)),
+            Refused::NoFile(reason) => (reason, Some(OUTPUT_AS_FILE.to_owned())),
+        };
+        let advice = advice.map(|advice| format!("; {advice}")).unwrap_or_default();
+        Stop::failed(format!("cannot read {name}: {reason}{advice}"))
     })?;
     match config::encoding::text(&name, bytes) {
         Text { text: Some(text), problems } if problems.is_empty() => Ok(Named { name, text }),
@@ -48,19 +55,35 @@ pub(crate) fn read(path: &Path) -> Result<Named, Stop> {
 pub(crate) fn read_for_check(path: &Path) -> (String, Text) {
     let name = path.display().to_string();
     let refused = |problem: Problem| Text { text: None, problems: problem.into() };
+    let unreadable = |reason: &str, advice: Option<String>| {
+        let problem = Problem::error(format!("cannot read this file: {reason}")).maybe_help(advice);
+        refused(problem.in_source(&Arc::new(Source::new(name.as_str(), ""))))
+    };
     let text = match content(path, &name) {
         Ok(bytes) => config::encoding::text(&name, bytes),
         Err(Refused::TooLong(problem)) => refused(*problem),
-        Err(Refused::Unreadable(reason)) => {
-            let problem = Problem::error(format!("cannot read this file: {reason}"));
-            refused(problem.maybe_help(neighbour(path)).in_source(&Arc::new(Source::new(name.as_str(), ""))))
-        }
+        Err(Refused::Unreadable(reason)) => unreadable(&reason, neighbour(path)),
+        Err(Refused::NoFile(reason)) => unreadable(&reason, Some(OUTPUT_AS_INPUT.to_owned())),
     };
     (name, text)
 }
 
+/// What to do instead of naming a pipe, where standard input is read.
+const OUTPUT_AS_INPUT: &str =
+    "to check what a program writes, name `-` and let it write to the standard input";
+
+/// The same, where it is not.
+const OUTPUT_AS_FILE: &str =
+    "for what a program writes, write `<(PROGRAM)`, as bash and zsh have it, or let it write a file";
+
+/// For somebody who expects standard input to be read.
+const ONLY_CHECKED: &str =
+    "only `jmp config exporter check` reads the standard input for `-`: name a file here";
+
 enum Refused {
     Unreadable(String),
+    /// There is something that has no end, or no beginning.
+    NoFile(String),
     TooLong(Box<Problem>),
 }
 
@@ -76,10 +99,7 @@ fn content(path: &Path, name: &str) -> Result<Vec<u8>, Refused> {
         let metadata = std::fs::metadata(path).map_err(unreadable)?;
         // What is no file may keep its reader waiting for ever. What a shell opened (`<(…)`) has a writer.
         if let Some(what) = no_file(metadata.file_type()).filter(|_| !is_open_already(path)) {
-            return Err(Refused::Unreadable(format!(
-                "it is {what}, not a file; to check what a program writes, name `{STDIN}` and let it write to the \
-                 standard input"
-            )));
+            return Err(Refused::NoFile(format!("it is {what}, not a file")));
         }
         let file = std::fs::File::open(path).map_err(unreadable)?;
         length = Some(metadata).filter(std::fs::Metadata::is_file).map(|metadata| metadata.len());

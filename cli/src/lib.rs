@@ -211,6 +211,7 @@ impl Program {
 
     /// Its drivers, and what it knows of others.
     pub fn registry(&self) -> Registry {
-        self.drivers.clone()
+        let clients = self.clients.clone();
+        self.drivers.clone().with_commands(move |driver| reference::commands(driver, &clients))
     }
 }

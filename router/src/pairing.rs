@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -65,6 +68,8 @@ pub struct Load {
 pub struct Table {
     limits: Limits,
     inner: Mutex<Inner>,
+    /// Bytes that were passed on.
+    carried: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -86,7 +91,7 @@ struct Waiting {
 impl Table {
     /// Empty.
     pub fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self { limits, inner: Mutex::default() })
+        Arc::new(Self { limits, inner: Mutex::default(), carried: AtomicU64::new(0) })
     }
 
     /// What it admits.
@@ -98,6 +103,11 @@ impl Table {
     pub fn load(&self) -> Load {
         let inner = self.lock();
         Load { calls: inner.calls, waiting: inner.waiting.len() }
+    }
+
+    /// How many bytes it has passed on, framing of gRPC included.
+    pub fn carried(&self) -> u64 {
+        self.carried.load(Ordering::Relaxed)
     }
 
     /// Takes a call of a stream: as the second one, if another waits for it, and else as the first.
@@ -183,6 +193,13 @@ impl Drop for Place {
 pub(crate) struct Ticket {
     table: Arc<Table>,
     address: Option<IpAddr>,
+}
+
+impl Ticket {
+    /// Counts bytes that were passed on.
+    pub(crate) fn carry(&self, bytes: usize) {
+        self.table.carried.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
 }
 
 impl Drop for Ticket {

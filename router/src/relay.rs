@@ -117,7 +117,7 @@ pub struct Relay {
     state: State,
     limits: Limits,
     // Counted until the response is dropped.
-    _ticket: Ticket,
+    ticket: Ticket,
 }
 
 #[derive(Debug)]
@@ -153,15 +153,11 @@ impl Relay {
         ticket: Ticket,
     ) -> Self {
         let deadline = Box::pin(tokio::time::sleep(limits.patience));
-        Self {
-            state: State::Waiting(Box::new(Wait { arrives, deadline, _place: place })),
-            limits,
-            _ticket: ticket,
-        }
+        Self { state: State::Waiting(Box::new(Wait { arrives, deadline, _place: place })), limits, ticket }
     }
 
     pub(crate) fn joined(input: Input, side: Side, limits: Limits, ticket: Ticket) -> Self {
-        Self { state: State::Joined(Box::new(Flow::new(input, side, limits))), limits, _ticket: ticket }
+        Self { state: State::Joined(Box::new(Flow::new(input, side, limits))), limits, ticket }
     }
 
     /// The last thing a response says.
@@ -199,7 +195,10 @@ impl HttpBody for Relay {
         }
         let State::Joined(flow) = &mut this.state else { return Poll::Ready(None) };
         match ready!(flow.poll(cx)) {
-            Step::Pass(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
+            Step::Pass(piece) => {
+                this.ticket.carry(piece.len());
+                Poll::Ready(Some(Ok(Frame::data(piece))))
+            }
             Step::End(status) => this.end(&status),
             Step::Break(status) => {
                 this.state = State::Over;

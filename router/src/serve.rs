@@ -14,6 +14,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 use tonic::service::Routes;
+use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{Key, Limits, Router, STREAM_WINDOW, Tokens};
 
@@ -153,13 +154,14 @@ fn default_address() -> SocketAddr {
     SocketAddr::new(ip, PORT)
 }
 
-/// The service with reflection, on no listener yet.
+/// The service with health and reflection, on no listener yet; and what says how it is.
 ///
 /// # Errors
 /// When the descriptors are broken, which no caller can help.
-pub fn server(router: Router) -> Result<Server<Routes>, String> {
+pub fn server(router: Router) -> Result<(Server<Routes>, HealthReporter), String> {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(jumpstarter_protocol::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .map_err(|error| error.to_string())?;
     let tuning = Tuning {
@@ -167,8 +169,11 @@ pub fn server(router: Router) -> Result<Server<Routes>, String> {
         // A stream that nobody reads must not take the room of the others on its connection.
         connection_window: Tuning::LARGEST_WINDOW,
         keepalive: Some(KEEPALIVE),
+        pages: false,
     };
-    Ok(Server::tuned(Routes::new(router).add_service(reflection), &tuning))
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let routes = Routes::new(router).add_service(health).add_service(reflection);
+    Ok((Server::tuned(routes, &tuning), reporter))
 }
 
 /// Serves until a signal comes.
@@ -178,7 +183,7 @@ pub fn server(router: Router) -> Result<Server<Routes>, String> {
 pub async fn run(arguments: &Arguments) -> Result<(), String> {
     let router = Router::new(Tokens::new(arguments.key()?), arguments.limits());
     let identity = arguments.identity()?;
-    let server = server(router.clone())?;
+    let (server, health) = server(router.clone())?;
     let wanted = arguments.listen.unwrap_or_else(default_address);
     let listener =
         TcpListener::bind(wanted).await.map_err(|error| format!("cannot listen on {wanted}: {error}"))?;
@@ -197,6 +202,8 @@ pub async fn run(arguments: &Arguments) -> Result<(), String> {
         calls = router.load().calls,
         "no new streams; those that go on are given time"
     );
+    // Whoever watches sends nobody here any more.
+    health.set_service_status("", ServingStatus::NotServing).await;
     tokio::select! {
         ended = server.shutdown(Duration::from_secs(arguments.drain)) => {
             tracing::info!(all_ended = ended, "the router ends");

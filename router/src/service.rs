@@ -40,6 +40,11 @@ impl Router {
         self.table.load()
     }
 
+    /// How many bytes it has passed on, framing of gRPC included.
+    pub fn carried(&self) -> u64 {
+        self.table.carried()
+    }
+
     fn stream(&self, request: Request<Body>) -> Result<Response<Body>, Status> {
         let peer = request.extensions().get::<Peer>().copied();
         let stream = self.admit(request.headers()).inspect_err(|_| {

@@ -289,9 +289,10 @@ pub use jumpstarter_macros::commands;
 /// pub struct PortConfig {
 ///     /// Device file.
 ///     pub url: String,
-///     /// Bits per second.
+///     /// Symbols per second.
 ///     #[default = 115_200]
 ///     #[alias("baud")]
+///     #[unit = "Bd"]
 ///     pub baudrate: u32,
 ///     /// Wait before the first byte.
 ///     #[default = "500ms"]
@@ -300,6 +301,8 @@ pub use jumpstarter_macros::commands;
 ///     #[default = Control::None]
 ///     pub control: Control,
 ///     /// Send at most this many characters per second.
+///     #[unit = "characters/s"]
+///     #[schemars(extend("examples" = [200]))]
 ///     pub cps: Option<f64>,
 /// }
 ///
@@ -314,8 +317,9 @@ pub use jumpstarter_macros::commands;
 /// ```
 ///
 /// Keys without `#[default]` are required, except options. Unknown keys are errors. Documentation and defaults are in the
-/// driver's schema, and so in editors. `#[alias("old")]` keeps an old name working. On an enum the attribute makes a
-/// choice of words, in snake case.
+/// driver's schema, and so in editors and on reference pages. `#[unit = "Bd"]` says what a number counts, for readers alone;
+/// a [`Delay`] needs none. A key without a default gets an example, as above. `#[alias("old")]` keeps an old name working.
+/// On an enum the attribute makes a choice of words, in snake case.
 pub use jumpstarter_macros::config;
 
 /// Declares the children of a driver: what stands behind `children:` in the exporter file.

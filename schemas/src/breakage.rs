@@ -22,6 +22,7 @@ fn today() -> Result<Record, Box<dyn Error>> {
     Ok(record
         .with_schema("exporter-config", schemas::exporter(&[]))
         .with_schema("client-config", schemas::client())
+        .with_schema("lab-config", jumpstarter_lab::config::schema())
         .with_schema("user-config", schemas::user()))
 }
 

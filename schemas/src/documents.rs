@@ -30,8 +30,12 @@ pub(crate) fn all() -> Result<Vec<Document>, Box<dyn Error>> {
         let path = PathBuf::from("schemas/drivers").join(format!("{}.json", driver.spec().type_name));
         documents.push(Document { path, content: schemas::text(&schemas::configuration(*driver)) });
     }
-    let files =
-        [("exporter", schemas::exporter(drivers)), ("client", schemas::client()), ("user", schemas::user())];
+    let files = [
+        ("exporter", schemas::exporter(drivers)),
+        ("client", schemas::client()),
+        ("user", schemas::user()),
+        ("lab", jumpstarter_lab::config::schema()),
+    ];
     for (kind, schema) in files {
         let path = PathBuf::from(format!("schemas/{kind}-config.json"));
         documents.push(Document { path, content: schemas::text(&schema) });

@@ -12,7 +12,7 @@
 //! | `proto/interfaces/<name>/v<n>/<name>.proto` | the interfaces |
 //! | `schemas/drivers/<type>.json` | the configuration types of the drivers |
 //! | `schemas/exporter-config.json` | all of them, and the exporter file's own types |
-//! | `schemas/client-config.json`, `schemas/user-config.json` | the types of these files |
+//! | `schemas/client-config.json`, `schemas/lab-config.json`, `schemas/user-config.json` | the types of these files |
 //! | `schemas/crds/<resources>.yaml` | the resource types of the controller |
 //! | `schemas/interfaces/<name>.v<n>.json` | the interfaces: what generators of clients read |
 //! | `schemas/clients/python/` | those documents, for interfaces that upstream has no client for |

@@ -111,15 +111,15 @@ fn every_driver_interface_and_file_has_its_page_and_the_index_leads_there() {
     }
     let tcp = page("drivers/tcp-network.md");
     for words in [
-        "| `port` | whole number, 0 to 65535 | **required** | Port. |",
-        "| `enable_address` | `true` or `false` | `true` |",
+        "| `port` | whole number, 0 to 65535 | TCP port | **required** | Port. For example `22`. |",
+        "| `enable_address` | `true` or `false` |  | `true` |",
         "`j device forward-tcp`",
         "host: \"192.0.2.7\"",
     ] {
         assert!(tcp.contains(words), "{words} is not in\n{tcp}");
     }
     let client = page("files/client.md");
-    assert!(client.contains("| `dial_timeout` | number, 5 s or more | `60.0` |"), "{client}");
+    assert!(client.contains("| `dial_timeout` | number, 5 or more | s | `60.0` |"), "{client}");
 }
 
 /// What is applied to a cluster is what the types print, whatever YAML does to it on the way.

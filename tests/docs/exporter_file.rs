@@ -82,6 +82,46 @@ fn exporter_files_on_pages_are_right_or_have_the_problems_that_are_shown() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Drivers that need what only some machines have, and what `--open` says where it is not there.
+const NEEDS_HARDWARE: &[(&str, &str)] = &[
+    ("nvdemux-serial", "there is no such program"),
+    ("serial", "is the device plugged in?"),
+    ("tasmota-power", "cannot be reached"),
+];
+
+#[test]
+fn every_example_of_the_reference_is_right_and_opens_where_no_hardware_is_needed() {
+    let mut wrong = Vec::new();
+    let mut opens = 0;
+    for driver in DRIVERS.iter().copied().flatten() {
+        let driver = driver.spec().type_name;
+        let page = Page::read(&format!("docs/reference/drivers/{driver}.md"));
+        let lacking = NEEDS_HARDWARE.iter().find(|(known, _)| *known == driver);
+        let files: Vec<_> = page.of(&["yaml"]).collect();
+        assert!(!files.is_empty(), "{driver} has no example");
+        for file in files {
+            let place = page.place(file);
+            let found = problems("exporter.yaml", &file.text);
+            if !found.is_empty() {
+                wrong.push(format!("{place}: {found}"));
+                continue;
+            }
+            let found = opened("exporter.yaml", &file.text);
+            match lacking {
+                None if found.is_empty() => opens += 1,
+                None => wrong.push(format!("{place}: {found}")),
+                // A machine that has the device opens it; any other problem is one of the example.
+                Some((_, words)) if !found.is_empty() && !found.contains(words) => {
+                    wrong.push(format!("{place}: {found}"));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(opens > 40, "only {opens} examples were opened");
+}
+
 #[test]
 fn every_key_is_explained_and_shown() {
     let page = Page::read(PAGE);

@@ -3,7 +3,11 @@
 use jumpstarter_core::driver::DriverFactory;
 use jumpstarter_tests::node::language_server;
 
-use crate::{file, folder, labels, lsp::Editor, offered};
+use crate::{
+    file, folder, labels,
+    lsp::{Editor, Offer},
+    offered,
+};
 
 const DRIVERS: &[&[&dyn DriverFactory]] = &[
     jumpstarter_driver_board::DRIVERS,
@@ -76,6 +80,53 @@ fn the_keys_of_the_chosen_driver_are_offered_and_no_others() {
     let offers = editor.offers(&folder(), &file("exporter", text));
     // The default is written as people write it.
     assert_eq!(offered(&offers, "boot_delay").inserted, "boot_delay: ${1:50ms}");
+}
+
+/// The keys that are offered, without skeletons of a whole mapping.
+fn names(offers: &[Offer]) -> Vec<&str> {
+    labels(offers).into_iter().filter(|label| !label.starts_with("object(")).collect()
+}
+
+#[test]
+fn the_children_of_the_chosen_driver_are_offered_by_name_and_then_what_fits_there() {
+    let Some(server) = language_server() else { return };
+    let mut editor = Editor::start(&server);
+    for name in ["vnc", "jumpstarter_driver_vnc.driver.Vnc"] {
+        for (before, indent) in
+            [("export:\n  it:\n", "    "), ("export:\n  it:\n    children:\n      inner:\n", "        ")]
+        {
+            let text = format!("{before}{indent}type: {name}\n{indent}children:\n{indent}  |\n");
+            let offers = editor.offers(&folder(), &file("exporter", &text));
+            assert_eq!(names(&offers), ["tcp"], "{text}");
+            assert!(!offered(&offers, "tcp").documentation.is_empty(), "{text}");
+            // Half of a name is enough.
+            let half = text.replace('|', "t|");
+            assert_eq!(names(&editor.offers(&folder(), &file("exporter", &half))), ["tcp"], "{half}");
+            // There, only drivers that provide what is needed.
+            let below = text.replace('|', &format!("tcp:\n{indent}    type: |"));
+            let offers = editor.offers(&folder(), &file("exporter", &below));
+            let labels = labels(&offers);
+            for driver in DRIVERS.iter().copied().flatten() {
+                let spec = driver.spec();
+                let fits = spec.provides.iter().any(|interface| interface.name == "network");
+                assert_eq!(
+                    labels.contains(&spec.type_name),
+                    fits,
+                    "{}: {labels:?} of\n{below}",
+                    spec.type_name
+                );
+            }
+        }
+    }
+    // A driver that makes its children itself, or has none, is not offered any.
+    for name in ["simulated-board", "mock-power"] {
+        let text = format!("export:\n  it:\n    type: {name}\n    children:\n      |\n");
+        let offers = editor.offers(&folder(), &file("exporter", &text));
+        assert_eq!(names(&offers), [""; 0], "{name}");
+    }
+    let missing = file("exporter", "export:\n  it:\n    type: vnc\n    children: {tpc: {ref: other}}\n");
+    let problems = editor.problems(&folder(), &missing);
+    assert!(problems.iter().any(|problem| problem.text == "tpc" && problem.line == 4), "{problems:#?}");
 }
 
 #[test]

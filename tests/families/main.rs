@@ -13,6 +13,17 @@ mod shell;
 mod steady;
 mod storage;
 
+/// Waits until something holds that nobody announces. A test that waits in vain fails and says for what.
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    let waited = tokio::time::timeout(std::time::Duration::from_mins(1), waiting).await;
+    assert!(waited.is_ok(), "waited in vain: {what}");
+}
+
 /// What people read, without what differs from run to run: how the system words a lost connection.
 fn settled(text: &str) -> String {
     let lost = regex::Regex::new(r"(the connection to the exporter was lost): [^\n]+").expect("a pattern");

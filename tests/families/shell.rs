@@ -1,7 +1,6 @@
 //! The shell driver beside the unmodified Python one.
 
 use std::process::Stdio;
-use std::time::Duration;
 
 use jumpstarter::Result;
 use jumpstarter_client::{Device, Endpoint, Options};
@@ -184,9 +183,9 @@ pub(crate) fn signal(process: &str, name: &str) {
 }
 
 pub(crate) async fn gone(process: &str) {
-    while std::fs::read(format!("/proc/{process}/cmdline")).is_ok_and(|line| !line.is_empty()) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let line = format!("/proc/{process}/cmdline");
+    let gone = || std::fs::read(&line).map_or(true, |line| line.is_empty());
+    crate::until("the process ends", gone).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

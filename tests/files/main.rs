@@ -28,6 +28,7 @@ use jumpstarter_core::{
     driver::DriverFactory,
 };
 use jumpstarter_exporter::{Registry, check};
+use jumpstarter_lab::LabConfig;
 
 const DRIVERS: &[&[&dyn DriverFactory]] = &[
     jumpstarter_driver_board::DRIVERS,
@@ -80,6 +81,10 @@ impl File {
             "client-config.json" => {
                 config::client::read(&self.name, &self.text, nothing, Environment::Fills).problems
             }
+            "lab-config.json" => match LabConfig::read(&self.name, &self.text) {
+                Ok(_) => Problems::new(),
+                Err(problems) => problems,
+            },
             "user-config.json" => config::user::read(&self.name, &self.text).problems,
             other => panic!("{}: {other} is the schema of no file", self.name),
         }

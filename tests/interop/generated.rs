@@ -148,12 +148,10 @@ async fn generated_commands_know_every_shape() {
     ] {
         let words = [&["shapes"], words].concat();
         let output = client.j(&words).await.expect("j runs").success();
-        // Upstream's progress bars are on standard output, too.
-        let lines = output.lines().filter(|line| !line.starts_with("transfer ") && !line.is_empty());
-        assert_eq!(lines.collect::<Vec<_>>(), wanted.lines().collect::<Vec<_>>(), "{words:?}");
+        assert_eq!(output, wanted, "{words:?}");
     }
     let output = client.run("j", &["shapes", "upload", "-"], "12345").await.expect("j runs").success();
-    assert!(output.contains(digest), "{output}");
+    assert_eq!(output, format!("from=some  size=5 B  sha256={digest}\n"));
     let output = client.run("j", &["shapes", "chat"], "hello").await.expect("j runs").success();
     assert_eq!(output, "HELLO");
     for (words, complaint) in [
@@ -214,7 +212,14 @@ async fn python_j_has_the_commands_of_a_generated_client() {
     let folder = tempfile::tempdir().expect("a folder");
     let log = folder.path().join("log");
     j(&["machine", "save-log", &log.display().to_string()]).await.success();
-    assert!(std::fs::read_to_string(log).expect("a log").contains("Hello from the image"));
+    let saved = std::fs::read_to_string(log).expect("a log");
+    assert!(saved.contains("Hello from the image"));
+    // With `-` the data is all there is on standard output; upstream's progress bar stands aside.
+    let printed = j(&["machine", "save-log", "-"]).await;
+    assert!(printed.stderr.contains("transfer"), "{printed:?}");
+    assert_eq!(printed.success(), saved);
+    let library = "import sys\nclient.board.machine.save_log(sys.stdout.buffer)";
+    assert_eq!(client.python(library).await.expect("python runs").success(), saved);
 
     for (words, complaint) in [
         (
@@ -256,7 +261,9 @@ async fn without_the_package_everything_else_works_and_the_package_is_named() {
     let help = help.success();
     // Click breaks lines where it likes.
     let words: Vec<_> = help.split_whitespace().collect();
-    let hint = "For machine in Python: pip install schemas/clients/python, which is jumpstarter-driver-x";
+    let hint = "If machine is not among the commands below, a Python package is missing: \
+                pip install --find-links FOLDER jumpstarter-driver-x, where FOLDER has its wheel. \
+                The wheel comes with Jumpstarter in Rust";
     assert!(words.join(" ").contains(hint), "{help}");
     for command in ["power", "console", "storage", "button", "led"] {
         assert!(help.contains(&format!("\n  {command} ")), "{command}: {help}");
@@ -268,6 +275,24 @@ async fn without_the_package_everything_else_works_and_the_package_is_named() {
     let missing = client.python("client.board.machine.state()").await.expect("python runs");
     let installed = "ImportError: Driver 'jumpstarter_driver_x.client.MachineClient' is not installed.";
     assert!(missing.code == Some(1) && missing.stderr.contains(installed), "{missing:?}");
+    exporter.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_hint_says_brings_the_package_and_holds_afterwards() {
+    let Some(python) = python() else { return };
+    let wheels = python.wheel(&package());
+    let packages = python.install_from(wheels.path(), "jumpstarter-driver-x");
+    let exporter = ours::start_text(BOARD).await;
+    let client = Client::new(&python, &exporter.address.to_string()).with_packages(packages.path());
+    assert_eq!(
+        client.j(&["board", "machine", "state"]).await.expect("j runs").success(),
+        "phase=off  starts=0\n"
+    );
+    let help = client.j(&["board", "--help"]).await.expect("j runs").success();
+    let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("If machine is not among the commands below"), "{help}");
+    assert!(help.contains("\n  machine "), "{help}");
     exporter.stop().await;
 }
 

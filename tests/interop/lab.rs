@@ -3,7 +3,7 @@
 use std::{path::Path, process::Stdio, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use jumpstarter_lab::{Data, Leases, Protection, Serving, Settings};
+use jumpstarter_lab::{Data, LabConfig, Protection, Serving, Settings};
 use jumpstarter_protocol::admin::v1::{
     CreateRequest, Credential, GetRequest, IssueRequest, Key, admin_service_client::AdminServiceClient,
 };
@@ -17,8 +17,8 @@ use tokio::process::Child;
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct Lab {
-    serving: Serving,
-    admin: AdminServiceClient<Channel>,
+    pub(crate) serving: Serving,
+    pub(crate) admin: AdminServiceClient<Channel>,
     folder: TempDir,
 }
 
@@ -31,7 +31,8 @@ impl Lab {
             listen: "127.0.0.1:0".parse().expect("an address"),
             endpoint: None,
             protection: Protection::Own { names: Vec::new() },
-            leases: Leases::default(),
+            config: LabConfig::default(),
+            controller_key: None,
         };
         let serving = Serving::start(Data::open(&data).expect("a lab"), &settings).await.expect("it starts");
         let socket = Endpoint::Unix(Data::admin_socket(&data));
@@ -93,11 +94,7 @@ impl Lab {
         file
     }
 
-    pub(crate) async fn stop(self) {
-        self.serving.stop(Duration::from_secs(1)).await;
-    }
-
-    fn jmp(&self, python: &Python) -> tokio::process::Command {
+    pub(crate) fn jmp(&self, python: &Python) -> tokio::process::Command {
         let mut command = python.process("jmp");
         command
             .env("HOME", self.path())
@@ -108,36 +105,41 @@ impl Lab {
     }
 }
 
-async fn exporter(lab: &mut Lab, python: &Python, name: &str, labels: Value) -> Child {
+pub(crate) async fn exporter(lab: &mut Lab, python: &Python, name: &str, labels: Value) -> Child {
     exporter_with(lab, python, name, labels, json!({})).await
 }
 
-/// A Python exporter with a supply, and `more` at the top of its file.
+/// An exporter with more in its file.
 pub(crate) async fn exporter_with(
     lab: &mut Lab,
     python: &Python,
     name: &str,
     labels: Value,
-    more: Value,
+    mut more: Value,
 ) -> Child {
     let credential = lab.create("Exporter", name, labels).await;
-    let mut export =
-        json!({ "export": { "power": { "type": "jumpstarter_driver_power.driver.MockPower" } } });
-    for (key, value) in more.as_object().expect("a map") {
-        export[key] = value.clone();
-    }
-    let file = lab.config("ExporterConfig", name, &credential, &export);
-    let log = std::fs::File::create(lab.path().join(format!("{name}.log"))).expect("a log");
-    let child = lab
-        .jmp(python)
+    more["export"] = json!({ "power": { "type": "jumpstarter_driver_power.driver.MockPower" } });
+    lab.config("ExporterConfig", name, &credential, &more);
+    let child = run(lab, python, name);
+    lab.until("Exporter", name, |exporter| exporter["status"]["exporterStatus"] == "Available").await;
+    child
+}
+
+/// Runs the exporter of a file that is there.
+pub(crate) fn run(lab: &Lab, python: &Python, name: &str) -> Child {
+    let file = lab.path().join(format!("{name}.yaml"));
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(lab.path().join(format!("{name}.log")))
+        .expect("a log");
+    lab.jmp(python)
         .args(["run", "--exporter-config"])
         .arg(file)
         .stdout(Stdio::from(log.try_clone().expect("a log")))
         .stderr(Stdio::from(log))
         .spawn()
-        .expect("python runs");
-    lab.until("Exporter", name, |exporter| exporter["status"]["exporterStatus"] == "Available").await;
-    child
+        .expect("python runs")
 }
 
 pub(crate) fn log(lab: &Lab, name: &str) -> String {
@@ -178,5 +180,5 @@ async fn upstreams_client_leases_upstreams_exporter_from_our_lab() {
     assert_eq!(exporter["metadata"]["annotations"]["jumpstarter.dev/lease-epoch"], "2", "{exporter}");
     assert!(log(&lab, "rig").contains("power on"), "{}", log(&lab, "rig"));
     rig.start_kill().expect("a signal");
-    lab.stop().await;
+    lab.serving.stop(Duration::from_secs(1)).await;
 }

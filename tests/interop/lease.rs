@@ -78,7 +78,7 @@ impl Bench {
 
     async fn end(mut self) {
         self.exporter.start_kill().expect("a signal");
-        self.lab.stop().await;
+        self.lab.serving.stop(Duration::from_secs(1)).await;
     }
 }
 

@@ -7,6 +7,7 @@
 //! | `ours` | both | ours, inside of the test |
 //! | `lab` | Python | Python, with our lab between them |
 //! | `lease` | our `jmp`, our library | Python, with our lab between them |
+//! | `scenarios` | Python | Python: everything that people do with a lab |
 //! | `generated` | Python, with the generated package and without it | ours |
 //! | `programs` | Python | our `jmp` |
 //! | `upstream` | both | Python: proves the checks of its client |
@@ -24,6 +25,7 @@ mod ours;
 mod programs;
 mod protocol;
 mod router;
+mod scenarios;
 mod upstream;
 
 use jumpstarter_tests::{client::Client, python::python, recording::Recording};

@@ -12,7 +12,7 @@ async fn upstreams_ends_of_a_tunnel_meet_at_our_router() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let tokens = Tokens::new(Key::Fixed(b"shared with the controller".to_vec()));
     let router = Router::new(tokens.clone(), Limits::default());
-    let server = serve::server(router.clone()).expect("a server");
+    let server = serve::server(router.clone()).expect("a server").0;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let made =

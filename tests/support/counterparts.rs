@@ -5,6 +5,8 @@
 
 use std::path::PathBuf;
 
+use jumpstarter_process::programs;
+
 /// Leaves out all tests with programs of the system.
 pub const SKIP: &str = "JUMPSTARTER_SKIP_PROGRAMS";
 
@@ -21,10 +23,11 @@ pub fn counterpart(program: &str, package: &str) -> Option<PathBuf> {
     }
     // Servers of Debian lie where only root's search path leads.
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path)
-        .chain(["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from))
-        .map(|folder| folder.join(program))
-        .find(|candidate| candidate.is_file());
+    let folders = std::env::split_paths(&path);
+    let found = programs::find_in(
+        folders.chain(["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from)),
+        program,
+    );
     assert!(
         found.is_some(),
         "{program} is needed for this test and is not there: apt-get install {package}, or leave these tests out with {SKIP}=1"

@@ -204,9 +204,12 @@ impl Exporter {
                 };
                 input.lock().await.write_all(format!("{status}\n").as_bytes()).await?;
                 let said = format!("status: {status}");
-                while !tail.lock().await.contains(&said) {
-                    sleep(Duration::from_millis(5)).await;
-                }
+                let waiting = async {
+                    while !tail.lock().await.contains(&said) {
+                        sleep(Duration::from_millis(5)).await;
+                    }
+                };
+                timeout(Duration::from_secs(30), waiting).await?;
                 tail.lock().await.retain(|line| *line != said);
                 Ok(())
             }

@@ -178,6 +178,24 @@ impl Python {
         folder
     }
 
+    /// A folder with a wheel of a package whose sources are in this folder.
+    pub fn wheel(&self, sources: &Path) -> TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut command =
+            self.pip(&["wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir"]);
+        run(command.arg(folder.path()).arg(sources)).unwrap_or_else(|problem| panic!("{problem}"));
+        folder
+    }
+
+    /// The same as [`Python::install`] for a package that is found by its name among the wheels of a folder.
+    pub fn install_from(&self, wheels: &Path, name: &str) -> TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut command = self.pip(&["install", "--no-input", "--no-deps", "--no-index", "--find-links"]);
+        command.arg(wheels).arg("--target").arg(folder.path()).arg(name);
+        run(&mut command).unwrap_or_else(|problem| panic!("{problem}"));
+        folder
+    }
+
     fn pip(&self, arguments: &[&str]) -> Command {
         let mut command = self.command("python");
         command.args(["-m", "pip", "--disable-pip-version-check"]).args(arguments);

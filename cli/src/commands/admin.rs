@@ -1,39 +1,41 @@
-//! `jmp admin`: what the owner of a lab does, through a socket in its folder.
+//! `jmp admin`: what the owner of a lab does, through a socket in its folder, or from elsewhere with a token.
+//!
+//! | Module | Responsibility |
+//! |---|---|
+//! | `connection` | to a lab, on this machine or another |
+//! | `copies` | backups, and what is put in the place of a store |
+//! | `file` | files of clients and exporters, with their tokens |
+//! | `table` | objects, as people and programs read them |
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::Write as _,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
-    path::{Path, PathBuf},
-};
+mod connection;
+mod copies;
+mod file;
+mod table;
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
+use std::{collections::BTreeMap, fs, path::Path};
+
 use clap::{Arg, ArgAction, Command, ValueHint};
-use jumpstarter_lab::Data;
 use jumpstarter_protocol::admin::v1::{
-    BackupRequest, CreateRequest, Credential, DeleteRequest, GetRequest, IssueRequest, Key, ListRequest,
-    admin_service_client::AdminServiceClient,
+    CreateRequest, DeleteRequest, GetRequest, IssueRequest, Key, ListRequest,
 };
-use jumpstarter_transport::connect::{self, Channel, Endpoint, Options};
 use serde_json::{Value, json};
 
+pub(crate) use self::{
+    connection::lab,
+    copies::{backup, backup_arguments, restore, restore_arguments},
+};
+use self::{
+    connection::with,
+    file::{Private, config, save, target, with_token},
+    table::print,
+};
 use crate::{
-    commands::{Invocation, serve},
-    files,
-    output::{self, Format},
+    commands::Invocation,
+    files, output,
     report::{Outcome, Stop},
-    runtime,
     style::printable,
     words::{flag, option},
 };
-
-type Client = AdminServiceClient<Channel>;
-
-/// The option of the whole group.
-pub(crate) fn lab(command: Command) -> Command {
-    command.arg(option("lab", "DIR", "The lab's folder").value_hint(ValueHint::DirPath))
-}
 
 fn labels() -> Arg {
     option("label", "KEY=VALUE", "A label; can be repeated").short('l').action(ArgAction::Append)
@@ -91,16 +93,6 @@ pub(crate) fn rotate_exporter(command: Command) -> Command {
     saving(command.arg(name()))
 }
 
-pub(crate) fn backup_arguments(command: Command) -> Command {
-    command.arg(
-        Arg::new("file")
-            .value_name("FILE")
-            .required(true)
-            .value_hint(ValueHint::FilePath)
-            .help("What to write"),
-    )
-}
-
 /// A kind of object.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -123,33 +115,6 @@ impl Kind {
     fn key(self, name: &str) -> Key {
         Key { kind: self.name().to_owned(), name: name.to_owned() }
     }
-}
-
-/// Does something with a lab.
-fn with<T>(
-    invocation: &Invocation<'_>,
-    what: impl AsyncFnOnce(&mut Client) -> Result<T, Stop>,
-) -> Result<T, Stop> {
-    let folder = match invocation.group("lab") {
-        Some(folder) => PathBuf::from(folder),
-        None => serve::own()?,
-    };
-    let socket = Data::admin_socket(&folder);
-    if !socket.exists() {
-        return Err(Stop::failed(format!(
-            "no lab runs in {}: start it with `jmp serve --data {}`, or name its folder with --lab",
-            folder.display(),
-            folder.display()
-        )));
-    }
-    let endpoint = std::path::absolute(&socket).map_err(|error| Stop::failed(files::reason(&error)))?;
-    runtime::single()?.block_on(async {
-        let channel =
-            connect::connect(&Endpoint::Unix(endpoint), &Options::default()).await.map_err(|error| {
-                Stop::failed(format!("the lab in {} does not answer: {}", folder.display(), error.message()))
-            })?;
-        what(&mut Client::new(channel)).await
-    })
 }
 
 fn refused(status: &tonic::Status) -> Stop {
@@ -185,7 +150,15 @@ pub(crate) fn create_an_exporter(invocation: &Invocation<'_>) -> Outcome {
 
 fn create(invocation: &Invocation<'_>, kind: Kind) -> Outcome {
     let name = name_of(invocation);
-    let file = target(invocation, kind, name)?;
+    let target = target(invocation, kind, name)?;
+    if let Some(file) = target.as_ref().filter(|file| file.exists()) {
+        return Err(Stop::failed(format!(
+            "{} is there already: write to another file, or give it a new token with `jmp admin rotate`",
+            file.display()
+        )));
+    }
+    // Before anything is made: a token that cannot be written down would be lost.
+    let file = target.map(|file| Private::begin(&file)).transpose()?;
     let mut spec = serde_json::Map::new();
     if let Some(user) = invocation.text("oidc-username") {
         spec.insert("username".to_owned(), user.into());
@@ -200,10 +173,11 @@ fn create(invocation: &Invocation<'_>, kind: Kind) -> Outcome {
             .create(CreateRequest { json: manifest.to_string() })
             .await
             .map_err(|status| refused(&status))?;
-        if let Some(file) = &file {
+        if let Some(file) = file {
             let request = IssueRequest { key: Some(kind.key(name)), rotate: false };
             let credential = client.issue(request).await.map_err(|status| refused(&status))?.into_inner();
-            write(invocation, kind, name, &credential, file)?;
+            let text = config(invocation, kind, name, &credential)?;
+            save(invocation, kind, name, file, &text)?;
         }
         object(&made.into_inner().json)
     })?;
@@ -279,185 +253,58 @@ pub(crate) fn rotate_an_exporter(invocation: &Invocation<'_>) -> Outcome {
 
 fn rotate(invocation: &Invocation<'_>, kind: Kind) -> Outcome {
     let name = name_of(invocation);
-    // A token that is shown to nobody would only lock its owner out.
-    let file = target(invocation, kind, name)?.ok_or_else(|| {
+    // A token that is shown to nobody, or cannot be written down, would only lock its owner out.
+    let target = target(invocation, kind, name)?.ok_or_else(|| {
         invocation.place.wrong("Where does the new token go? Give '--save' or '--out FILE'.")
     })?;
+    let before = match fs::read_to_string(&target) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(unreadable(&target, &error)),
+    };
+    if let Some(text) = &before
+        && with_token(text, "").is_none()
+    {
+        return Err(Stop::failed(format!(
+            "{} has no `token:` to be replaced: name another file",
+            target.display()
+        )));
+    }
+    let file = Private::begin(&target)?;
     with(invocation, async |client| {
         let request = IssueRequest { key: Some(kind.key(name)), rotate: true };
         let credential = client.issue(request).await.map_err(|status| refused(&status))?.into_inner();
-        write(invocation, kind, name, &credential, &file)
+        let text = match before.and_then(|text| with_token(&text, &credential.token)) {
+            Some(text) => text,
+            None => config(invocation, kind, name, &credential)?,
+        };
+        save(invocation, kind, name, file, &text)
     })?;
     Ok(0)
 }
 
-pub(crate) fn backup(invocation: &Invocation<'_>) -> Outcome {
-    let file = invocation.text("file").unwrap_or_default();
-    let path = std::path::absolute(file).map_err(|error| Stop::failed(files::reason(&error)))?;
-    with(invocation, async |client| {
-        let path = path.display().to_string();
-        client.backup(BackupRequest { path }).await.map_err(|status| refused(&status)).map(drop)
+fn unreadable(file: &Path, error: &std::io::Error) -> Stop {
+    Stop::failed(format!("cannot read {}: {}", file.display(), files::reason(error)))
+}
+
+pub(crate) fn create_policy(command: Command) -> Command {
+    let file = Arg::new("file").value_name("FILE").required(true).value_hint(ValueHint::FilePath);
+    command.arg(file.help("The policy, as YAML")).arg(output::option(&["json", "yaml", "name"]))
+}
+
+pub(crate) fn create_a_policy(invocation: &Invocation<'_>) -> Outcome {
+    let file = Path::new(invocation.text("file").unwrap_or_default());
+    let text = fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
+    let policy: Value = serde_yaml::from_str(&text)
+        .map_err(|error| Stop::failed(format!("{} is no YAML: {error}", file.display())))?;
+    let kind = Kind::Policy;
+    if policy["kind"] != kind.name() {
+        return Err(Stop::failed(format!("{} is no policy: write `kind: {}`", file.display(), kind.name())));
+    }
+    let made = with(invocation, async |client| {
+        let request = CreateRequest { json: policy.to_string() };
+        object(&client.create(request).await.map_err(|status| refused(&status))?.into_inner().json)
     })?;
-    output::line(&format!("Backed up to {}", path.display()))?;
+    print(invocation, kind, &[made], true)?;
     Ok(0)
-}
-
-/// Where a file is to be written, if it is.
-fn target(invocation: &Invocation<'_>, kind: Kind, name: &str) -> Result<Option<PathBuf>, Stop> {
-    if let Some(file) = invocation.text("out") {
-        return Ok(Some(file.into()));
-    }
-    if !invocation.flag("save") {
-        return Ok(None);
-    }
-    let home = files::home(files::environment);
-    let home = home.ok_or_else(|| Stop::failed("there is no home folder: use --out FILE"))?;
-    let folder = if kind == Kind::Client { "clients" } else { "exporters" };
-    Ok(Some(home.join(folder).join(format!("{name}.yaml"))))
-}
-
-/// Writes the file of a client or an exporter, readable by its owner only.
-fn write(
-    invocation: &Invocation<'_>,
-    kind: Kind,
-    name: &str,
-    credential: &Credential,
-    file: &Path,
-) -> Result<(), Stop> {
-    let Credential { token, endpoint, namespace, authority, .. } = credential;
-    let of = if kind == Kind::Client { "ClientConfig" } else { "ExporterConfig" };
-    let mut config = json!({
-        "apiVersion": "jumpstarter.dev/v1alpha1",
-        "kind": of,
-        "metadata": { "namespace": namespace, "name": name },
-        "endpoint": endpoint,
-        "tls": { "ca": BASE64_STANDARD.encode(authority), "insecure": false },
-        "token": token,
-        "grpcOptions": {},
-    });
-    if kind == Kind::Client {
-        let allow: Vec<_> = invocation
-            .text("allow")
-            .into_iter()
-            .flat_map(|list| list.split(','))
-            .map(str::trim)
-            .filter(|pattern| !pattern.is_empty())
-            .collect();
-        config["drivers"] = json!({ "allow": allow, "unsafe": invocation.flag("unsafe") });
-    } else {
-        config["export"] = json!({});
-    }
-    let text = serde_yaml::to_string(&config).map_err(|error| Stop::failed(error.to_string()))?;
-    private(file, &text)?;
-    output::notice(&format!("{} configuration saved to {}", kind.name(), file.display()));
-    if kind == Kind::Client && invocation.text("out").is_none() {
-        choose(name)?;
-    }
-    Ok(())
-}
-
-/// The first client of a user becomes the one that is used.
-fn choose(name: &str) -> Result<(), Stop> {
-    let Some(home) = files::home(files::environment) else { return Ok(()) };
-    let file = home.join("config.yaml");
-    if file.exists() {
-        return Ok(());
-    }
-    let config = json!({
-        "apiVersion": "jumpstarter.dev/v1alpha1",
-        "kind": "UserConfig",
-        "config": { "current-client": name },
-    });
-    private(&file, &serde_yaml::to_string(&config).map_err(|error| Stop::failed(error.to_string()))?)
-}
-
-/// Writes a file whole, for its owner only.
-fn private(file: &Path, text: &str) -> Result<(), Stop> {
-    let failed = |error: std::io::Error| {
-        Stop::failed(format!("cannot write {}: {}", file.display(), files::reason(&error)))
-    };
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
-    let partial = folder.join(format!(
-        ".{}.partial-{}",
-        file.file_name().unwrap_or_default().display(),
-        std::process::id()
-    ));
-    let written = (|| {
-        let mut out =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
-        out.write_all(text.as_bytes())?;
-        out.sync_all()?;
-        fs::rename(&partial, file)
-    })();
-    if written.is_err() {
-        let _ = fs::remove_file(&partial);
-    }
-    written.map_err(failed)
-}
-
-fn print(invocation: &Invocation<'_>, kind: Kind, objects: &[Value], one: bool) -> Result<(), Stop> {
-    let text = |object: &Value, path: &str| {
-        printable(object.pointer(path).and_then(Value::as_str).unwrap_or_default())
-    };
-    match Format::of(invocation.matches) {
-        Format::Json if one => output::json(&objects.first()),
-        Format::Yaml if one => output::yaml(&objects.first()),
-        Format::Json => output::json(&json!({ "apiVersion": "v1", "kind": "List", "items": objects })),
-        Format::Yaml => output::yaml(&json!({ "apiVersion": "v1", "kind": "List", "items": objects })),
-        Format::Name => {
-            let plural = |object: &Value| {
-                format!("{}.jumpstarter.dev/{}", kind.name().to_lowercase(), text(object, "/metadata/name"))
-            };
-            let names: Vec<_> = objects.iter().map(plural).collect();
-            output::lines(names.iter().map(String::as_str))
-        }
-        Format::Table => match kind {
-            Kind::Client => {
-                let rows = objects
-                    .iter()
-                    .map(|object| [text(object, "/metadata/name"), text(object, "/status/endpoint")]);
-                output::table(["NAME", "ENDPOINT"], rows.collect())
-            }
-            Kind::Exporter => {
-                let rows = objects.iter().map(|object| {
-                    let devices =
-                        object.pointer("/status/devices").and_then(Value::as_array).map_or(0, Vec::len);
-                    let status = text(object, "/status/exporterStatus");
-                    let status = if status.is_empty() { "Unknown".to_owned() } else { status };
-                    [
-                        text(object, "/metadata/name"),
-                        status,
-                        text(object, "/status/endpoint"),
-                        devices.to_string(),
-                    ]
-                });
-                output::table(["NAME", "STATUS", "ENDPOINT", "DEVICES"], rows.collect())
-            }
-            Kind::Lease => {
-                let rows = objects.iter().map(|object| {
-                    let ended = object.pointer("/status/ended").and_then(Value::as_bool).unwrap_or(false);
-                    let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
-                    let last = conditions.and_then(|conditions| conditions.last());
-                    [
-                        text(object, "/metadata/name"),
-                        text(object, "/spec/clientRef/name"),
-                        text(object, "/status/exporterRef/name"),
-                        text(object, "/spec/duration"),
-                        if ended { "Ended" } else { "InProgress" }.to_owned(),
-                        last.map_or_else(|| "Unknown".to_owned(), |last| text(last, "/reason")),
-                    ]
-                });
-                output::table(["NAME", "CLIENT", "EXPORTER", "DURATION", "STATUS", "REASON"], rows.collect())
-            }
-            Kind::Policy => {
-                let rows = objects.iter().map(|object| {
-                    let rules =
-                        object.pointer("/spec/policies").and_then(Value::as_array).map_or(0, Vec::len);
-                    [text(object, "/metadata/name"), rules.to_string()]
-                });
-                output::table(["NAME", "RULES"], rows.collect())
-            }
-        },
-    }
 }

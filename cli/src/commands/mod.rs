@@ -66,6 +66,12 @@ impl Invocation<'_> {
             .next()
     }
 
+    /// Whether a flag of a group was given.
+    #[cfg(feature = "lab")]
+    pub(crate) fn group_flag(&self, name: &str) -> bool {
+        self.groups.iter().any(|matches| matches!(matches.try_get_one::<bool>(name), Ok(Some(true))))
+    }
+
     /// Whether a flag was given.
     pub(crate) fn flag(&self, name: &str) -> bool {
         self.matches.get_flag(name)
@@ -286,17 +292,18 @@ const ADMIN: Verb = Verb {
         Verb {
             name: "create",
             aliases: &["c"],
-            about: "Make clients and exporters",
+            about: "Make clients, exporters and access policies",
             arguments: |command| command,
             does: Does::Group(&[
                 verb("client", "Make a client", admin::create_client, admin::create_a_client),
                 verb("exporter", "Make an exporter", admin::create_exporter, admin::create_an_exporter),
+                verb("policy", "Make an access policy", admin::create_policy, admin::create_a_policy),
             ]),
         },
         Verb {
             name: "delete",
             aliases: &["del", "d"],
-            about: "Remove clients and exporters",
+            about: "Remove clients, exporters and access policies",
             arguments: |command| command,
             does: Does::Group(&[
                 verb("client", "Remove a client; its leases end", admin::delete, admin::delete_client),
@@ -315,6 +322,13 @@ const ADMIN: Verb = Verb {
                 verb("lease", "Show leases", admin::get, admin::get_leases),
                 verb("policy", "Show access policies", admin::get, admin::get_policies),
             ]),
+        },
+        Verb {
+            name: "restore",
+            aliases: &[],
+            about: "Put a backup in the place of what a lab remembers; the lab must not be running",
+            arguments: admin::restore_arguments,
+            does: Does::Run(admin::restore),
         },
         Verb {
             name: "rotate",

@@ -8,7 +8,13 @@ use crate::{commands::Invocation, output, report::Outcome, style::printable};
 
 pub(crate) const ABOUT: &str = "Print the JSON Schema of a configuration file, for editors and validators";
 
-const FILES: [&str; 3] = ["client", "exporter", "user"];
+const FILES: &[&str] = &[
+    "client",
+    "exporter",
+    #[cfg(feature = "lab")]
+    "lab",
+    "user",
+];
 
 pub(crate) fn arguments(command: Command) -> Command {
     command
@@ -18,7 +24,7 @@ pub(crate) fn arguments(command: Command) -> Command {
                 .value_parser(PossibleValuesParser::new(FILES))
                 .ignore_case(true)
                 .required(true)
-                .help("Which file: client, exporter or user"),
+                .help("Which file: client, exporter, lab or user"),
         )
         .arg(
             Arg::new("driver")
@@ -49,6 +55,8 @@ pub(crate) fn run(invocation: &Invocation<'_>) -> Outcome {
             return Err(invocation.place.wrong(message));
         }
         ("client", None) => schemas::client(),
+        #[cfg(feature = "lab")]
+        ("lab", None) => jumpstarter_lab::config::schema(),
         (_, None) => schemas::user(),
     };
     output::text(&schemas::text(&schema))?;

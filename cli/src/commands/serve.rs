@@ -1,9 +1,15 @@
 //! `jmp serve`: a lab in one process.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    ffi::OsString,
+    net::SocketAddr,
+    os::unix::ffi::OsStringExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Arg, ArgAction, Command, ValueHint};
-use jumpstarter_lab::{Data, Protection, Serving, Settings};
+use jumpstarter_lab::{Data, LabConfig, Protection, Serving, Settings};
 
 use crate::{
     commands::Invocation,
@@ -25,7 +31,10 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(crate) fn arguments(command: Command) -> Command {
     let path = |arg: Arg| arg.value_hint(ValueHint::FilePath);
     command
-        .arg(path(option("data", "DIR", "Folder that holds everything the lab remembers")))
+        .arg(
+            option("data", "DIR", "Folder that holds everything the lab remembers")
+                .value_hint(ValueHint::DirPath),
+        )
         .arg(option("listen", "ADDRESS:PORT", "Where to listen").default_value(LISTEN))
         .arg(option(
             "endpoint",
@@ -42,6 +51,11 @@ pub(crate) fn arguments(command: Command) -> Command {
             "Certificate chain (PEM) to use instead of one that the lab makes",
         )))
         .arg(path(option("tls-key", "FILE", "Its private key (PEM)")))
+        .arg(path(option(
+            "config",
+            "FILE",
+            "How the lab is run: identity providers, routers elsewhere, hidden labels",
+        )))
         .arg(flag("insecure", "Speak clear text, for something in front of the lab that does TLS"))
 }
 
@@ -100,7 +114,15 @@ pub(crate) fn run(invocation: &Invocation<'_>) -> Outcome {
     runtime::choose_tls();
     invocation.log.start_service("controller");
     let endpoint = invocation.text("endpoint").map(str::to_owned);
-    let settings = Settings { listen, endpoint, protection, leases: jumpstarter_lab::Leases::default() };
+    let config = match invocation.text("config") {
+        Some(file) => {
+            let files::Named { name, text } = files::read(Path::new(file))?;
+            LabConfig::read(&name, &text).map_err(Stop::Problems)?
+        }
+        None => LabConfig::default(),
+    };
+    let controller_key = std::env::var_os("CONTROLLER_KEY").map(OsString::into_vec);
+    let settings = Settings { listen, endpoint, protection, config, controller_key };
     let runtime = runtime::threads()?;
     let outcome = runtime.block_on(serve(folder, settings));
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -109,8 +131,8 @@ pub(crate) fn run(invocation: &Invocation<'_>) -> Outcome {
 
 async fn serve(folder: PathBuf, settings: Settings) -> Outcome {
     let mut signals = Signals::listen()?;
-    let new = !folder.join("lab.db").exists();
     let data = Data::open(&folder).map_err(Stop::failed)?;
+    let new = data.is_new();
     let mut serving = Serving::start(data, &settings).await.map_err(Stop::failed)?;
     tracing::info!(address = %serving.address, endpoint = serving.endpoint, data = %folder.display(), "the lab is ready");
     if new {
@@ -135,11 +157,17 @@ async fn serve(folder: PathBuf, settings: Settings) -> Outcome {
 /// What to do with a lab that nobody has used yet.
 fn welcome(folder: &std::path::Path) {
     let lab = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    let lab = lab.display();
+    let lab = quoted(&lab.display().to_string());
     output::notice(&format!(
         "\nThis lab is new. Make an exporter and a client, on this machine:\n\n  \
          jmp admin --lab {lab} create exporter rig --label board=demo --out rig.yaml\n  \
          jmp admin --lab {lab} create client me --allow '*' --out me.yaml\n\n\
          List the devices of the exporter in rig.yaml, below `export:`, and run it where they are.\n"
     ));
+}
+
+/// As a shell takes it for one word.
+fn quoted(word: &str) -> String {
+    let plain = |char: char| char.is_ascii_alphanumeric() || "/._-".contains(char);
+    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }

@@ -29,6 +29,9 @@ use crate::{
 /// Identity of the option that chooses how results are printed; it is `--output`, which commands may take for themselves.
 pub(super) const FORMAT: &str = "print-as";
 
+/// Stands for the name of a command that the configuration decides.
+pub(crate) const CONFIGURED: &str = "METHOD";
+
 /// What a group does that nobody has described.
 const GROUP: &str = "Generic composite device";
 
@@ -188,10 +191,24 @@ fn actions(entries: &[ClientEntry]) -> Vec<(&'static str, &'static str, Action)>
     actions
 }
 
-/// One command of an interface, for reference pages: its name, what it does, its arguments.
-pub(crate) fn commands(entries: &[ClientEntry]) -> Vec<(String, &'static str, Command)> {
+/// One command of a device with these interfaces, for reference pages: its name, what it does, its arguments. `client` is
+/// the class of its Python client, if one is known.
+pub(crate) fn commands(entries: &[ClientEntry], client: &str) -> Vec<(String, &'static str, Command)> {
     let mut commands: Vec<(String, &'static str, Command)> = Vec::new();
-    for (export, doc, action) in actions(entries) {
+    let provides = |interface: &Interface| {
+        entries.iter().any(|entry| entry.interface.full_service() == interface.full_service())
+    };
+    let mut all = actions(entries);
+    if provides(&SHELL) {
+        all.insert(0, (CONFIGURED, "Run a method that the configuration names", Action::Shell));
+    }
+    if provides(&NETWORK) && client == dbus::PYTHON {
+        all.push(("run", network::BUS, Action::Bytes("connect", Bytes::Bus)));
+    }
+    if provides(&VNC_SCREEN) {
+        all.push(("session", network::VNC, Action::Bytes("connect", Bytes::Screen)));
+    }
+    for (export, doc, action) in all {
         let name = export.replace('_', "-");
         if !commands.iter().any(|(other, ..)| *other == name) {
             let command = action.arguments(Command::new(name.clone()));
@@ -202,7 +219,7 @@ pub(crate) fn commands(entries: &[ClientEntry]) -> Vec<(String, &'static str, Co
 }
 
 /// Whether the configuration of a device decides what its commands are.
-fn is_shell(interface: &Interface) -> bool {
+pub(crate) fn is_shell(interface: &Interface) -> bool {
     interface.full_service() == SHELL.full_service()
 }
 

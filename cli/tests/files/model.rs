@@ -74,7 +74,7 @@ error: unknown key `baud` in the configuration of driver `serial`
 error: child `power` of driver `carrier` must provide power, but `tcp-network` provides network, network-address
    ┌ exporter.yaml:17:15
 17 │         type: tcp-network
-   │               ^^^^^^^^^^^ provides network, network-address
+   │               ^^^^^^^^^^^ export.board.children.power: provides network, network-address
    help: drivers that provide power: command-power, energenie-power, http-power, mock-command-power, mock-energenie-power, \
          mock-http-power, mock-power, mock-snmp-power, mock-tasmota-power, snmp-power, sync-mock-power, tasmota-power
 

@@ -102,6 +102,19 @@ fn files_made_to_hurt_do_no_harm() {
         ("a long type", format!("export: {{a: {{type: {long}}}}}\n")),
         ("a long reference", format!("export: {{a: {{ref: {}}}}}\n", "a.".repeat(LONG / 2))),
         ("a long anchor that is used", format!("a: &a {}\nb: *a\nc: *a\n", &long[..LONG / 2])),
+        (
+            "a long text below names that are none",
+            format!(
+                "export: {}{{\"\": {{type: mock-power, description: {}}}}}{}\n",
+                "{\"\": {children: ".repeat(28),
+                &long[..LONG - 2_000],
+                "}}".repeat(28)
+            ),
+        ),
+        (
+            "many aliases of a text that has no name",
+            format!("a: &a {{\"\": {}}}\nb: [{}]\n", &long[..LONG / 10], "*a, ".repeat(500)),
+        ),
         ("10,000 levels of lists", "[".repeat(10_000)),
         ("10,000 levels of mappings", "{a: ".repeat(10_000)),
         ("10,000 levels of dashes", "- ".repeat(10_000)),

@@ -97,6 +97,7 @@ fn a_pipe_with_the_name_of_a_file_keeps_nobody_waiting() {
     let output = run(&mut place.jmp(&["shell", "--exporter-config", "rigs/pipe.yaml", "--", "true"]));
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("cannot read rigs/pipe.yaml: it is a pipe"), "{}", told(&output));
+    assert!(stderr(&output).contains("write `<(PROGRAM)`"), "{}", told(&output));
     // What a shell opened is read: `check <(generate)`.
     let mut command = place.jmp(&["config", "exporter", "check", "/dev/stdin"]);
     assert_eq!(told(&run_with(&mut command, GOOD)), "exit code: 0\n----- stdout -----\n/dev/stdin: ok\n");
@@ -115,4 +116,79 @@ fn a_word_that_names_nothing_is_answered_with_what_can_be_written_here() {
     let output = run(&mut place.jmp(&["shell", "--exporter", "../x", "--", "true"]));
     assert!(stderr(&output).contains("use --exporter-config for a path"), "{}", told(&output));
     assert_eq!(code(&check(&place, &[&example("power.yaml")])), 0);
+}
+
+#[test]
+fn help_texts_for_commands_that_a_driver_does_not_have_are_told_with_the_nearest_names() {
+    let place = Place::new();
+    let file = "\
+apiVersion: jumpstarter.dev/v1alpha1
+kind: ExporterConfig
+export:
+  power:
+    type: mock-power
+    methods_description: {on: On, cycle: Off and on, onn: On, read: Measure}
+  input:
+    type: simulated-board
+    methods_description: {led: The lamp}
+  shell:
+    type: shell
+    config: {methods: {greet: echo Hello, up_time: uptime}}
+    methods_description: {greet: Say hello, up_time: How long, gret: Say hello}
+  bus:
+    type: dbus-network
+    config: {kind: system}
+    methods_description: {run: Run it, forward-tcp: A port, forward_udp: A port}
+";
+    place.file("rig.yaml", file);
+    let output = check(&place, &["rig.yaml"]);
+    // What the existing implementation takes is no error.
+    let expected = "exit code: 0\n----- stdout -----
+rig.yaml: 4 warnings
+
+warning: driver `mock-power` has no command `onn`
+   ┌ rig.yaml:6:54
+ 6 │     methods_description: {on: On, cycle: Off and on, onn: On, read: Measure}
+   │                                                      ^^^ export.power.methods_description
+   help: did you mean `on`? its commands: cycle, read, on, off, rescue
+
+warning: driver `simulated-board` has no command `led`
+   ┌ rig.yaml:9:27
+ 9 │     methods_description: {led: The lamp}
+   │                           ^^^ export.input.methods_description
+   help: it has no commands of its own; a device below it is described by its own `description`
+
+warning: driver `shell` has no command `gret`
+   ┌ rig.yaml:13:64
+13 │     methods_description: {greet: Say hello, up_time: How long, gret: Say hello}
+   │                                                                ^^^^ export.shell.methods_description
+   help: did you mean `greet`? its commands: greet, up_time
+
+warning: driver `dbus-network` has no command `forward_udp`
+   ┌ rig.yaml:17:61
+17 │     methods_description: {run: Run it, forward-tcp: A port, forward_udp: A port}
+   │                                                             ^^^^^^^^^^^ export.bus.methods_description
+   help: did you mean `forward-udp`? its commands: forward-tcp, forward-udp, forward-unix, run
+";
+    assert_eq!(told(&output), expected);
+}
+
+#[test]
+fn what_is_no_text_is_told_with_the_place_where_that_is_seen() {
+    let place = Place::new();
+    std::fs::write(place.path().join("board.yaml"), b"kind: ExporterConfig\nexport: \x7fELF\x02\0\0")
+        .unwrap();
+    std::fs::write(place.path().join("utf16.yaml"), b"\xff\xfek\0i\0").unwrap();
+    refused(
+        &place,
+        &["board.yaml", "utf16.yaml"],
+        &["the file is no text: byte 35 is zero\n   ┌ board.yaml:2:14\n 2 │ export: ", "┌ utf16.yaml:1:1\n"],
+    );
+    let output = check(&place, &["board.yaml", "-o", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let problem = &json[0]["problems"][0];
+    assert_eq!(
+        (&problem["line"], &problem["column"], &problem["start"]),
+        (&2.into(), &14.into(), &34.into())
+    );
 }

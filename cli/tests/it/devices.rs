@@ -1,6 +1,6 @@
 //! `j`, against the examples.
 
-use crate::support::{J, Place, Running, code, example, run, snapshot, stderr, stdout, told};
+use crate::support::{J, Place, Running, code, example, run, snapshot, stderr, stdout, told, until};
 use rustix::process::Signal;
 
 /// Runs lines of `j` one after the other in one shell, and answers everything they said.
@@ -113,9 +113,7 @@ fn a_signal_in_the_middle_of_a_dump_leaves_no_file() {
         let mut dump = place.program(J);
         dump.args(["dev", "read-into-path", "urandom", "dump"]).env("JUMPSTARTER_HOST", &host);
         let dump = Running::start(&mut dump);
-        while std::fs::metadata(&part).map_or(0, |metadata| metadata.len()) == 0 {
-            std::thread::yield_now();
-        }
+        until("something arrives", || std::fs::metadata(&part).is_ok_and(|part| part.len() > 0));
         dump.signal(signal);
         assert_eq!(code(&dump.end()), expected);
         assert!(!part.exists() && !place.path().join("dump").exists(), "{signal:?}");

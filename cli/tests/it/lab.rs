@@ -13,6 +13,8 @@ use crate::support::{Place, code, stderr, stdout};
 /// A lab on a port of its own.
 pub(crate) struct Lab {
     child: Child,
+    /// What it has said so far.
+    ready: String,
     log: BufReader<std::process::ChildStderr>,
 }
 
@@ -21,9 +23,16 @@ impl Lab {
         let mut command = place.jmp(&["serve", "--data", "lab", "--listen", "127.0.0.1:0"]);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
-        let mut lab = Self { child, log };
-        lab.until("the lab is ready");
+        let mut lab = Self { child, log, ready: String::new() };
+        lab.ready = lab.until("the lab is ready");
         lab
+    }
+
+    /// The port that it listens on.
+    fn port(&mut self) -> u16 {
+        let (_, rest) = self.ready.split_once("127.0.0.1:").expect("an address");
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        rest[..digits].parse().expect("a port")
     }
 
     /// What it says, up to a line with these words.
@@ -82,7 +91,8 @@ fn a_new_lab_says_what_to_do_and_what_it_says_works_when_pasted() {
     let (ended, log) = lab.end(Signal::TERM);
     assert_eq!(ended, Some(0), "{log}");
     let token = std::fs::read_to_string(place.path().join("me.yaml")).unwrap();
-    let signature = token.lines().find_map(|line| line.trim().rsplit_once('.')).unwrap().1;
+    let token = token.split_whitespace().find(|word| word.matches('.').count() == 2).expect("three parts");
+    let signature = token.rsplit('.').next().unwrap();
     assert!(signature.len() > 40 && !log.contains(signature), "the log tells a token");
     assert!(!place.path().join("lab/admin@localhost").exists());
 }
@@ -96,6 +106,7 @@ fn a_second_lab_in_the_folder_and_what_makes_no_sense_are_refused() {
     assert_eq!(stderr(&second), format!("Error: another lab runs in lab: process {}\n", lab.child.id()));
     let created = run(&place, &["admin", "--lab", "lab", "create", "client", "me", "--save"]);
     assert_eq!(code(&created), 0, "{}", stderr(&created));
+    place.file("taken", "something: else\n");
     let home = place.path().join("home/.config/jumpstarter");
     assert!(home.join("clients/me.yaml").exists());
     assert!(std::fs::read_to_string(home.join("config.yaml")).unwrap().contains("current-client: me"));
@@ -108,6 +119,15 @@ fn a_second_lab_in_the_folder_and_what_makes_no_sense_are_refused() {
         (&["delete", "exporter", "none"], 1, "Error: exporters.jumpstarter.dev \"none\" not found"),
         (&["rotate", "client", "me"], 2, "Where does the new token go? Give '--save' or '--out FILE'."),
         (&["create", "thing"], 2, "thing"),
+        (&["create", "client", "new", "--out", "taken"], 1, "taken is there already"),
+        (&["create", "client", "new", "--out", "taken/in/it"], 1, "cannot write taken/in/it"),
+        (&["get", "client", "new"], 1, "not found"),
+        (&["rotate", "client", "me", "--out", "taken"], 1, "taken has no `token:` to be replaced"),
+        (&["create", "policy", "none"], 1, "cannot read none"),
+        (&["restore", "taken"], 1, "another lab runs in lab"),
+        (&["--endpoint", "x:1", "get", "client"], 2, "'--lab' is for a lab on this machine"),
+        (&["--ca", "taken", "get", "client"], 2, "'--ca' needs '--endpoint'"),
+        (&["create", "policy", "taken"], 1, "taken is no policy: write `kind: ExporterAccessPolicy`"),
     ] {
         let output = run(&place, &[&["admin", "--lab", "lab"], words].concat());
         assert_eq!(code(&output), expected, "{words:?}: {}", stderr(&output));
@@ -127,6 +147,130 @@ fn a_second_lab_in_the_folder_and_what_makes_no_sense_are_refused() {
         assert_eq!(code(&output), 2, "{words:?}: {}", stderr(&output));
         assert!(stderr(&output).contains(says), "{words:?}: {}", stderr(&output));
     }
+}
+
+#[test]
+fn a_rotated_token_takes_the_place_of_the_old_one_and_of_nothing_else() {
+    let place = Place::new();
+    let lab = Lab::start(&place);
+    let create = ["admin", "--lab", "lab", "create", "exporter", "rig", "-l", "board=x", "--out", "rig.yaml"];
+    assert_eq!(code(&run(&place, &create)), 0);
+    let path = place.path().join("rig.yaml");
+    let devices = "export:\n  board:\n    type: simulated-board # on the shelf\n";
+    let before = std::fs::read_to_string(&path).unwrap().replace("export: {}\n", devices);
+    assert!(before.contains(devices));
+    std::fs::write(&path, &before).unwrap();
+    let rotated = run(&place, &["admin", "--lab", "lab", "rotate", "exporter", "rig", "--out", "rig.yaml"]);
+    assert_eq!(code(&rotated), 0, "{}", stderr(&rotated));
+    let after = std::fs::read_to_string(&path).unwrap();
+    assert!(after.contains(devices), "{after}");
+    let token =
+        |text: &str| text.split_whitespace().find(|word| word.matches('.').count() == 2).unwrap().to_owned();
+    assert_ne!(token(&after), token(&before));
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(lab.end(Signal::TERM).0, Some(0));
+}
+
+#[test]
+fn the_policy_of_the_page_about_leasing_is_one() {
+    let place = Place::new();
+    let lab = Lab::start(&place);
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/leasing.md")).unwrap();
+    let policy =
+        page.split("```yaml").nth(1).unwrap().split("```").next().unwrap().split_once('\n').unwrap().1;
+    place.file("policy.yaml", policy);
+    let created = run(&place, &["admin", "--lab", "lab", "create", "policy", "policy.yaml"]);
+    assert_eq!(code(&created), 0, "{}", stderr(&created));
+    let one = run(&place, &["admin", "--lab", "lab", "get", "policy", "rpi4", "-o", "json"]);
+    let one: serde_json::Value = serde_json::from_str(&stdout(&one)).unwrap();
+    assert_eq!(one["spec"]["policies"][1]["maximumDuration"], "2h0m0s");
+    let again = run(&place, &["admin", "--lab", "lab", "create", "policy", "policy.yaml"]);
+    assert_eq!(stderr(&again), "Error: exporteraccesspolicies.jumpstarter.dev \"rpi4\" already exists\n");
+    assert_eq!(lab.end(Signal::TERM).0, Some(0));
+}
+
+#[test]
+fn a_lab_on_another_machine_is_administered_with_its_token() {
+    let place = Place::new();
+    let mut lab = Lab::start(&place);
+    let port = lab.port();
+    let endpoint = format!("localhost:{port}");
+    let remote = |words: &[&str]| {
+        let way = [
+            "admin",
+            "--endpoint",
+            &endpoint,
+            "--token-file",
+            "lab/admin.token",
+            "--ca",
+            "lab/tls/authority.pem",
+        ];
+        run(&place, &[&way[..], words].concat())
+    };
+    let created = remote(&["create", "client", "me", "--out", "me.yaml"]);
+    assert_eq!(code(&created), 0, "{}", stderr(&created));
+    let names = run(&place, &["admin", "--lab", "lab", "get", "client", "-o", "name"]);
+    assert_eq!(stdout(&names), "client.jumpstarter.dev/me\n");
+    place.file("other.token", "not-the-token\n");
+    for (words, expected, says) in [
+        (
+            &["--token-file", "other.token", "--ca", "lab/tls/authority.pem"][..],
+            1,
+            "this is not the administrator's token",
+        ),
+        (&["--token-file", "lab/admin.token"], 1, "certificate is not trusted"),
+        (&["--ca", "lab/tls/authority.pem"], 2, "Give '--token-file', or set JMP_ADMIN_TOKEN"),
+        (&["--token-file", "none", "--ca", "lab/tls/authority.pem"], 1, "cannot read none"),
+    ] {
+        let words = [&["admin", "--endpoint", &endpoint], words, &["get", "client"]].concat();
+        let refused = run(&place, &words);
+        assert_eq!(code(&refused), expected, "{words:?}: {}", stderr(&refused));
+        assert!(stderr(&refused).contains(says), "{words:?}: {}", stderr(&refused));
+    }
+    let mut by_variable =
+        place.jmp(&["admin", "--endpoint", &endpoint, "--ca", "lab/tls/authority.pem", "get", "client"]);
+    let token = std::fs::read_to_string(place.path().join("lab/admin.token")).unwrap();
+    assert!(by_variable.env("JMP_ADMIN_TOKEN", token).output().unwrap().status.success());
+    assert_eq!(lab.end(Signal::TERM).0, Some(0));
+}
+
+#[test]
+fn a_backup_takes_a_lab_back_to_when_it_was_made() {
+    let place = Place::new();
+    let lab = Lab::start(&place);
+    let admin = |words: &[&str]| {
+        let output = run(&place, &[&["admin", "--lab", "lab"], words].concat());
+        assert_eq!(code(&output), 0, "{words:?}: {}", stderr(&output));
+        stdout(&output)
+    };
+    admin(&["create", "client", "me"]);
+    admin(&["backup", "backup.db"]);
+    admin(&["create", "client", "late"]);
+    assert_eq!(lab.end(Signal::TERM).0, Some(0));
+    assert!(admin(&["restore", "backup.db"]).starts_with("Restored lab from backup.db"));
+    assert!(place.path().join("lab/lab.db.replaced-1").exists());
+    let lab = Lab::start(&place);
+    assert_eq!(admin(&["get", "client", "-o", "name"]), "client.jumpstarter.dev/me\n");
+    assert_eq!(lab.end(Signal::TERM).0, Some(0));
+}
+
+#[test]
+fn what_is_wrong_with_the_file_of_a_lab_is_said_with_its_place() {
+    let place = Place::new();
+    place.file("lab.yaml", "kind: LabConfig\nhiddenLabel: {}\n");
+    let refused = run(&place, &["serve", "--data", "lab", "--listen", "127.0.0.1:0", "--config", "lab.yaml"]);
+    assert_eq!(code(&refused), 1);
+    assert!(
+        stderr(&refused).contains("lab.yaml:2:1")
+            && stderr(&refused).contains("did you mean `hiddenLabels`?")
+    );
+    // Nothing was begun.
+    assert!(!place.path().join("lab").exists());
+    place.file("lab.yaml", "authentication: {internal: {key: controller-key}}\n");
+    let mut command =
+        place.jmp(&["serve", "--data", "lab", "--listen", "127.0.0.1:0", "--config", "lab.yaml"]);
+    let refused = command.env_remove("CONTROLLER_KEY").output().unwrap();
+    assert!(stderr(&refused).contains("set CONTROLLER_KEY"), "{}", stderr(&refused));
 }
 
 #[test]

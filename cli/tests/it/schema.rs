@@ -13,6 +13,7 @@ fn what_is_printed_is_what_is_written_to_the_byte() {
     for (line, file) in [
         ("config schema exporter", "exporter-config.json"),
         ("config schema client", "client-config.json"),
+        ("config schema lab", "lab-config.json"),
         ("conf schema USER", "user-config.json"),
         ("config schema exporter tcp-network", "drivers/tcp-network.json"),
         ("config schema exporter jumpstarter_driver_network.driver.TcpNetwork", "drivers/tcp-network.json"),
@@ -28,7 +29,7 @@ fn a_schema_that_there_is_not_is_a_mistake_that_says_what_there_is() {
     let place = Place::new();
     for (line, wanted) in [
         ("config schema", "Missing argument 'FILE'."),
-        ("config schema board", "'board' is not one of 'client', 'exporter', 'user'."),
+        ("config schema board", "'board' is not one of 'client', 'exporter', 'lab', 'user'."),
         ("config schema exporter tcp-netwrok", "Unknown driver 'tcp-netwrok'. Did you mean 'tcp-network'?"),
         ("config schema exporter zzzzzz", "Unknown driver 'zzzzzz'. `jmp driver list` shows all."),
         (

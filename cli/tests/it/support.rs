@@ -15,6 +15,15 @@ pub(crate) const JMP: &str = env!("CARGO_BIN_EXE_jmp");
 /// Path of the built `j`.
 pub(crate) const J: &str = env!("CARGO_BIN_EXE_j");
 
+/// Waits until something holds that nobody announces. A test that waits in vain fails and says for what.
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < std::time::Duration::from_mins(1), "waited in vain: {what}");
+        std::thread::yield_now();
+    }
+}
+
 /// A file of the examples.
 pub(crate) fn example(name: &str) -> String {
     format!("{}/../examples/{name}", env!("CARGO_MANIFEST_DIR"))

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 
 use pty_process::blocking::{Command, Pty, open};
 
-use crate::support::{J, JMP, Place, Running, code, example};
+use crate::support::{J, JMP, Place, Running, code, example, until};
 use rustix::{
     process::{Pid, Signal, kill_process},
     termios::{LocalModes, tcgetattr},
@@ -214,9 +214,9 @@ fn console(place: &Place, host: &str, options: &str) -> (Screen, Pid) {
     let line = screen.seen[..screen.at].lines().last().unwrap().trim_start_matches("pid=").to_owned();
     screen.wait_for("Connected");
     // What is typed before the terminal is raw is thrown away, with what was typed for the shell before.
-    while tcgetattr(&screen.pty).unwrap().local_modes.contains(LocalModes::ICANON) {
-        std::thread::yield_now();
-    }
+    until("the terminal is raw", || {
+        !tcgetattr(&screen.pty).unwrap().local_modes.contains(LocalModes::ICANON)
+    });
     (screen, Pid::from_raw(line.parse().unwrap()).unwrap())
 }
 

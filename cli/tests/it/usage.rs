@@ -124,11 +124,20 @@ fn exporters_are_found_by_alias_and_missing_files_are_named() {
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("exporters/rig.eats.yaml"), "{}", stderr(&output));
     assert!(stderr(&output).contains("did you mean \"rig.east\"?"), "{}", stderr(&output));
-    let output = run(&mut place.jmp(&["shell", "--exporter-config", "nowhere.yaml", "--", "true"]));
-    assert_eq!(
-        told(&output),
-        "exit code: 1\n----- stderr -----\nError: cannot read nowhere.yaml: no such file or directory\n"
-    );
+    place.file("power.yaml", &text);
+    for (name, advice) in [
+        ("absent.yaml", ""),
+        ("powr.yaml", "; did you mean `power.yaml`?"),
+        ("-", "; only `jmp config exporter check` reads the standard input for `-`: name a file here"),
+    ] {
+        let output = run(&mut place.jmp(&["shell", "--exporter-config", name, "--", "true"]));
+        assert_eq!(
+            told(&output),
+            format!(
+                "exit code: 1\n----- stderr -----\nError: cannot read {name}: no such file or directory{advice}\n"
+            )
+        );
+    }
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn with_aliases(needed: bool, rt: &TokenStream) -> Option<TokenStream> {
 }
 
 fn field(owner: &Ident, field: &ConfigField) -> TokenStream {
-    let ConfigField { field, ident, default, aliases } = field;
+    let ConfigField { field, ident, default, aliases, unit } = field;
     let default = default.as_ref().map(|_| {
         let function = format!("{owner}::{}", default_name(ident));
         quote!(#[serde(default = #function)])
@@ -70,7 +70,8 @@ fn field(owner: &Ident, field: &ConfigField) -> TokenStream {
             #[schemars(extend("x-aliases" = [#(#aliases),*]))]
         }
     });
-    quote!(#default #note #field)
+    let unit = unit.as_ref().map(|unit| quote!(#[schemars(extend("x-unit" = #unit))]));
+    quote!(#default #note #unit #field)
 }
 
 fn default_name(field: &Ident) -> Ident {

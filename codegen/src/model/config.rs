@@ -48,6 +48,8 @@ pub(crate) struct ConfigField {
     pub(crate) default: Option<Default>,
     /// Old names.
     pub(crate) aliases: Vec<String>,
+    /// What its numbers count.
+    pub(crate) unit: Option<syn::LitStr>,
 }
 
 impl Config {
@@ -87,7 +89,8 @@ impl Config {
             let mut ours = Attributes::new(&mut field.attrs);
             let default = ours.value("default", "…", errors).map(Default::new);
             let aliases = ours.texts("alias", errors).iter().map(syn::LitStr::value).collect();
-            read.push(ConfigField { field, ident, default, aliases });
+            let unit = ours.texts("unit", errors).pop();
+            read.push(ConfigField { field, ident, default, aliases, unit });
         }
         usable.then_some(Self { root, attrs, vis, ident, shape: Shape::Fields(read) })
     }

@@ -1,6 +1,9 @@
 //! What an administrator asks.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use jumpstarter_api::{
     Client, ClientStatus, CustomResourceExt, Exporter, ExporterAccessPolicy, ExporterStatus, Lease,
@@ -22,7 +25,7 @@ use jumpstarter_service::{
 use jumpstarter_store::{Durability, Engine, Query, Store as _, StoreError};
 use serde::Serialize;
 use serde_json::Value;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, service::Interceptor};
 
 /// How whoever gets a token finds the lab.
 #[derive(Clone, Debug)]
@@ -33,11 +36,57 @@ pub struct Place {
     pub authority: String,
 }
 
+/// Lets in whoever shows the administrator's token.
+#[derive(Clone, Debug)]
+pub struct Owner(PathBuf);
+
+impl Owner {
+    /// The token is what this file holds when somebody calls, without the line break at its end; so it can be changed without a
+    /// restart.
+    pub fn of(file: PathBuf) -> Self {
+        Self(file)
+    }
+
+    fn is(&self, given: &[u8]) -> bool {
+        let Ok(token) = std::fs::read(&self.0) else { return false };
+        let token = token.trim_ascii();
+        // Takes as long for every token of this length.
+        !token.is_empty()
+            && token.len() == given.len()
+            && token.iter().zip(given).fold(0, |different, (a, b)| different | (a ^ b)) == 0
+    }
+}
+
+impl Interceptor for Owner {
+    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
+        let mut given = request.metadata().get_all("authorization").iter();
+        let is = match (given.next(), given.next()) {
+            (Some(one), None) => {
+                one.as_encoded_bytes().strip_prefix(b"Bearer ").is_some_and(|token| self.is(token))
+            }
+            _ => false,
+        };
+        if is {
+            return Ok(request);
+        }
+        tracing::warn!("administrator authentication failed");
+        Err(Status::unauthenticated(
+            "this is not the administrator's token: it is in `admin.token` in the lab's folder",
+        ))
+    }
+}
+
 /// The service. Whoever can call it may do everything.
 pub struct Admin<F> {
     lab: Lab<Arc<Engine>>,
     callers: Callers<Arc<Engine>, F>,
     place: Place,
+}
+
+impl<F> Clone for Admin<F> {
+    fn clone(&self) -> Self {
+        Self { lab: self.lab.clone(), callers: self.callers.clone(), place: self.place.clone() }
+    }
 }
 
 impl<F> std::fmt::Debug for Admin<F> {

@@ -11,17 +11,14 @@ use std::{
     time::Duration,
 };
 
-use jumpstarter_identity::{Authenticator, Https, Issuer};
-use jumpstarter_leasing::Settings as Leases;
+use jumpstarter_identity::{Authenticator, External, Https, Issuer, SigningKey};
 use jumpstarter_protocol::{
     DESCRIPTORS, admin::v1::admin_service_server::AdminServiceServer,
     client::v1::client_service_server::ClientServiceServer,
     v1::controller_service_server::ControllerServiceServer,
 };
 use jumpstarter_router::{Key, Limits, Router, STREAM_WINDOW, Tokens};
-use jumpstarter_service::{
-    Callers, Clients, Exporters, Lab, Listeners, Route, Routers, clients::Policy, routers::Load,
-};
+use jumpstarter_service::{Callers, Clients, Exporters, Lab, Listeners, Route, Routers, routers::Load};
 use jumpstarter_store::Engine;
 use jumpstarter_transport::server::{Identity, Server, Tuning};
 use tokio::{
@@ -33,9 +30,13 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
     Data, NAMESPACE,
-    admin::{Admin, Place},
+    admin::{Admin, Owner, Place},
     certificate,
-    web::pages,
+    config::{KeyOrigin, LabConfig},
+    metrics::{Counted, Metrics},
+    routers,
+    status::status,
+    web::{Pages, Provider},
 };
 
 /// Interval of pings on quiet connections, and how long their answer may take.
@@ -70,8 +71,10 @@ pub struct Settings {
     pub endpoint: Option<String>,
     /// How connections are protected.
     pub protection: Protection,
-    /// How leases are dealt with.
-    pub leases: Leases,
+    /// What its file says.
+    pub config: LabConfig,
+    /// The existing controller's `CONTROLLER_KEY`, if the file says that tokens are signed with what is derived from it.
+    pub controller_key: Option<Vec<u8>>,
 }
 
 /// A lab at work.
@@ -82,11 +85,13 @@ pub struct Serving {
     pub endpoint: String,
     /// Whom its certificate is by, PEM; empty if it needs no introduction.
     pub authority: String,
-    server: Server<Routes>,
+    server: Server<Counted<Routes>>,
     admin: Server<Routes>,
     socket: PathBuf,
     store: Arc<Engine>,
     work: JoinHandle<()>,
+    /// Looks at routers elsewhere.
+    watching: Vec<JoinHandle<()>>,
     /// It ends: whoever asks is sent elsewhere.
     draining: Arc<AtomicBool>,
     health: HealthReporter,
@@ -143,6 +148,49 @@ fn protect(
     Ok((Some(identity), authority))
 }
 
+/// What the pages say.
+fn pages(config: &LabConfig, issuer: &Issuer, endpoint: &str, authority: &str) -> Pages {
+    let providers = config
+        .authentication
+        .jwt
+        .iter()
+        .map(|jwt| Provider { issuer: jwt.issuer.url.clone(), audiences: jwt.issuer.audiences.clone() });
+    Pages {
+        endpoint: endpoint.to_owned(),
+        namespace: NAMESPACE.to_owned(),
+        authority: authority.to_owned(),
+        providers: providers.collect(),
+        discovery: issuer.discovery(),
+        jwks: issuer.jwks(),
+    }
+}
+
+/// Who signs the lab's tokens.
+fn issuer(data: &Data, settings: &Settings) -> Result<Issuer, String> {
+    let internal = &settings.config.authentication.internal;
+    let key = match (internal.key, &settings.controller_key) {
+        (KeyOrigin::Random, _) => data.signing_key()?,
+        (KeyOrigin::ControllerKey, Some(seed)) => {
+            tracing::warn!(
+                "tokens are signed with a key derived from CONTROLLER_KEY: whoever has one of them can find it"
+            );
+            SigningKey::derived(seed)?
+        }
+        (KeyOrigin::ControllerKey, None) => {
+            return Err(
+                "`authentication.internal.key` is `controller-key`: set CONTROLLER_KEY, as the existing \
+                        controller has it"
+                    .to_owned(),
+            );
+        }
+    };
+    let issuer = Issuer::new(key);
+    Ok(match internal.token_lifetime {
+        Some(lifetime) => issuer.with_lifetime(lifetime.signed().unsigned_abs()),
+        None => issuer,
+    })
+}
+
 impl Serving {
     /// Begins.
     ///
@@ -154,26 +202,36 @@ impl Serving {
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         let endpoint = endpoint(settings, address);
         let (identity, authority) = protect(&settings.protection, data.path(), &endpoint)?;
-        let issuer = Issuer::new(data.signing_key()?);
+        let issuer = issuer(&data, settings)?;
+        let owner = Owner::of(data.admin_token()?);
         let tokens = Tokens::new(Key::File(data.router_key()?));
         let socket = Data::admin_socket(data.path());
         let store = Arc::new(data.store);
 
-        let lab = Lab::new(store.clone(), NAMESPACE, settings.leases.clone());
-        let authenticator = Authenticator::<Https>::new(Vec::new(), issuer)?;
-        let callers = Callers::new(lab.clone(), authenticator, false);
+        let config = &settings.config;
+        let externals = config.authentication.jwt.iter().map(External::new).collect::<Result<_, _>>()?;
+        let pages = pages(config, &issuer, &endpoint, &authority);
+        let lab = Lab::new(store.clone(), NAMESPACE, config.leases());
+        let authenticator = Authenticator::<Https>::new(externals, issuer)?;
+        let callers = Callers::new(lab.clone(), authenticator, config.provisioning.enabled);
         let router = Router::new(tokens.clone(), Limits::default());
         let carried = router.clone();
         let draining = Arc::new(AtomicBool::new(false));
         let ending = draining.clone();
-        let routes = vec![Route {
+        let mut routes = vec![Route {
             endpoint: endpoint.clone(),
             labels: jumpstarter_core::selector::Labels::new(),
             load: Load::asked(move || (!ending.load(Ordering::Relaxed)).then(|| carried.load().calls)),
         }];
+        let (elsewhere, watching) = routers::watch_all(&config.routers)?;
+        routes.extend(elsewhere);
         let exporters =
             Exporters::new(lab.clone(), callers.clone(), Listeners::default(), Routers::new(tokens, routes));
-        let clients = Clients::new(lab.clone(), callers.clone(), Policy::default());
+        let clients = Clients::new(lab.clone(), callers.clone(), config.policy());
+        let shown = Arc::new(Clients::new(lab.clone(), callers.clone(), config.policy()));
+        let metrics = Metrics::new(&lab, &router, &[DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET]);
+        let place = Place { endpoint: endpoint.clone(), authority: authority.clone() };
+        let admin = Admin::new(lab.clone(), callers.clone(), place);
 
         let reflection = || {
             tonic_reflection::server::Builder::configure()
@@ -184,24 +242,28 @@ impl Serving {
         let (health_of, health) = tonic_health::server::health_reporter();
         let services = Routes::new(ControllerServiceServer::new(exporters))
             .add_service(ClientServiceServer::new(clients))
+            // For whoever shows the administrator's token.
+            .add_service(AdminServiceServer::with_interceptor(admin.clone(), owner))
             .add_service(router)
             .add_service(health)
             .add_service(reflection().build_v1().map_err(wrong)?)
             .add_service(reflection().build_v1alpha().map_err(wrong)?);
         let (asked, ending) = (lab.clone(), draining.clone());
         let is_ready = move || asked.is_at_work() && !ending.load(Ordering::Relaxed);
-        let web = pages(services.into_axum_router(), is_ready, &endpoint, NAMESPACE, &authority);
+        let router =
+            services.into_axum_router().route("/v1/status", axum::routing::get(status).with_state(shown));
+        let page = metrics.clone();
+        let web = pages.add(router, is_ready, move || page.page());
         let tuning = Tuning {
             stream_window: STREAM_WINDOW,
             // A stream that nobody reads must not take the room of the others on its connection.
             connection_window: Tuning::LARGEST_WINDOW,
             keepalive: Some(KEEPALIVE),
+            pages: true,
         };
-        let server = Server::tuned(Routes::from(web), &tuning);
+        let server = Server::tuned(metrics.count(Routes::from(web)), &tuning);
 
-        let place = Place { endpoint: endpoint.clone(), authority: authority.clone() };
-        let admin =
-            Server::new(Routes::new(AdminServiceServer::new(Admin::new(lab.clone(), callers, place))));
+        let admin = Server::new(Routes::new(AdminServiceServer::new(admin)));
         // Whoever left it there is gone: the folder is ours.
         let _ = std::fs::remove_file(&socket);
         let owner = UnixListener::bind(&socket).map_err(|error| format!("{}: {error}", socket.display()))?;
@@ -228,6 +290,7 @@ impl Serving {
             socket,
             store,
             work,
+            watching,
             draining,
             health: health_of,
         })
@@ -240,7 +303,7 @@ impl Serving {
 
     /// Ends: no new calls, some time for those that go on, and everything on the disk.
     pub async fn stop(self, grace: Duration) {
-        let Self { server, admin, socket, store, work, draining, health, .. } = self;
+        let Self { server, admin, socket, store, work, watching, draining, health, .. } = self;
         draining.store(true, Ordering::Relaxed);
         health.set_service_status("", ServingStatus::NotServing).await;
         server.shutdown(grace).await;
@@ -248,5 +311,8 @@ impl Serving {
         let _ = std::fs::remove_file(socket);
         store.close().await;
         work.abort();
+        for task in watching {
+            task.abort();
+        }
     }
 }

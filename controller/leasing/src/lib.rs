@@ -50,6 +50,7 @@
 //! | `index` | what is known, and by which names it is found again |
 //! | `assign`, `exporters`, `leases` | the steps |
 //! | `class` | the index behind the queue |
+//! | [`census`] | how many there are of what |
 //! | [`waiting`] | place, reason and estimate |
 //! | [`access`] | policies |
 //! | [`times`] | begin, duration, end |
@@ -65,6 +66,7 @@
 
 pub mod access;
 mod assign;
+pub mod census;
 mod class;
 mod deadlines;
 pub mod effect;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use jumpstarter_api::{Client, ClientSpec, Exporter, ObjectMeta, Resource};
 use jumpstarter_identity::{
     Authenticator, Claimed, Code, Fetch, Holder, Https, Identity, Issued, Kind, Refused, Wanted, authorize,
@@ -108,7 +107,7 @@ impl<S: Store, F: Fetch> Callers<S, F> {
         let metadata = request.metadata();
         let token = bearer(&values(metadata, "authorization")).map_err(|why| refused(&why))?;
         let claimed = Claimed::read(|key| values(metadata, key)).map_err(|why| refused(&why))?;
-        let now = Timestamp::now();
+        let now = self.lab.now();
         let identity = self.authenticator.authenticate(&token, now).await.map_err(|why| refused(&why))?;
         let wanted = claimed.wanted(&identity, kind).map_err(|why| refused(&why))?;
         let object = self.object::<K>(&identity, &wanted).await?;
@@ -162,7 +161,7 @@ impl<S: Store, F: Fetch> Callers<S, F> {
             username: object.username(),
         };
         let generation = holder.generation().map_err(Status::internal)?;
-        self.authenticator.own().issue(&holder.subject(), generation, Timestamp::now()).map_err(|why| {
+        self.authenticator.own().issue(&holder.subject(), generation, self.lab.now()).map_err(|why| {
             tracing::error!(why, "no token");
             Status::internal("unable to sign token")
         })

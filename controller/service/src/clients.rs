@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use jiff::Timestamp;
 use jumpstarter_api::{Client, Exporter, Lease, ResourceExt as _, labels};
 use jumpstarter_core::selector::{Requirement, Selector};
 use jumpstarter_identity::{Fetch, Https};
@@ -96,7 +95,7 @@ impl<S: Store, F: Fetch> Clients<S, F> {
 
     fn lease(&self, lease: &Lease) -> client::Lease {
         let conditions = self.lab.conditions(lease);
-        let mut shown = wire::lease(self.lab.namespace(), lease, &conditions, Timestamp::now());
+        let mut shown = wire::lease(self.lab.namespace(), lease, &conditions, self.lab.now());
         let selector = &lease.spec.selector;
         let keys =
             selector.match_labels.keys().chain(selector.match_expressions.iter().map(|part| &part.key));

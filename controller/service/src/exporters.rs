@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use futures::stream::{self, BoxStream, StreamExt as _};
-use jiff::Timestamp;
+use futures::{
+    future::BoxFuture,
+    stream::{self, BoxStream, StreamExt as _},
+};
 use jumpstarter_api::{
     Client, Device, Exporter, ExporterState, ExporterStatus, Lease, LeaseSpec, ObjectMeta, Reference,
     ResourceExt, condition,
@@ -22,10 +24,7 @@ use jumpstarter_protocol::v1::{
     UnregisterRequest, UnregisterResponse, controller_service_server::ControllerService,
 };
 use jumpstarter_store::{Durability, Store};
-use tokio::{
-    sync::watch,
-    time::{Interval, MissedTickBehavior, interval},
-};
+use tokio::sync::watch;
 use tonic::{Code, Request, Response, Status};
 use uuid::Uuid;
 
@@ -103,7 +102,7 @@ impl<S: Store, F: Fetch> Exporters<S, F> {
     /// Waits until an exporter may be connected to, or will not be.
     async fn ready(&self, name: &str) -> Result<Exporter, Status> {
         let mut changes = self.lab.changes::<Exporter>(name);
-        let deadline = tokio::time::Instant::now() + READY;
+        let mut over = self.lab.clock().sleep(READY);
         loop {
             let exporter: Exporter = self.lab.get(name).await?;
             let refuse = |why: &str| Err(Status::failed_precondition(why));
@@ -123,8 +122,10 @@ impl<S: Store, F: Fetch> Exporters<S, F> {
                     return refuse("exporter afterLease hook failed");
                 }
                 Some(ExporterState::Available) => {
-                    if tokio::time::timeout_at(deadline, changes.changed()).await.is_err() {
-                        return refuse("exporter is not ready (status: Available)");
+                    tokio::select! {
+                        biased;
+                        _ = changes.changed() => {}
+                        () = &mut over => return refuse("exporter is not ready (status: Available)"),
                     }
                 }
             }
@@ -186,7 +187,7 @@ struct Watching<S> {
     lab: Lab<S>,
     exporter: Proven,
     changes: watch::Receiver<u64>,
-    heartbeat: Interval,
+    heartbeat: BoxFuture<'static, ()>,
     told: Option<StatusResponse>,
     over: bool,
 }
@@ -197,7 +198,7 @@ impl<S: Store> Watching<S> {
             return None;
         }
         loop {
-            match self.state().await {
+            match state(&self.lab, &self.exporter, self.told.as_ref()).await {
                 Ok(state) if self.told.as_ref() == Some(&state) => {}
                 Ok(state) => {
                     self.told = Some(state.clone());
@@ -214,23 +215,28 @@ impl<S: Store> Watching<S> {
                     Ok(()) => None,
                     Err(_) => return None,
                 },
-                _ = self.heartbeat.tick() => Some(()),
+                () = &mut self.heartbeat => Some(()),
             } {
                 self.lab.seen(&self.exporter.name);
+                self.heartbeat = self.lab.clock().sleep(HEARTBEAT);
             }
         }
     }
+}
 
-    /// What is to be told next.
-    async fn state(&self) -> Result<StatusResponse, Status> {
-        let exporter = self.exporter.now(&self.lab).await?;
-        let state = leased(&self.lab, &exporter).await?;
-        let before = self.told.as_ref().and_then(|told| told.lease_name.as_ref());
-        // It may have been free for a moment that this did not see. An exporter that is not told so stays with the lease that
-        // is over.
-        let another = before.is_some() && state.leased && state.lease_name.as_ref() != before;
-        Ok(if another { StatusResponse::default() } else { state })
-    }
+/// What an exporter is to be told next.
+async fn state<S: Store>(
+    lab: &Lab<S>,
+    exporter: &Proven,
+    told: Option<&StatusResponse>,
+) -> Result<StatusResponse, Status> {
+    let exporter = exporter.now(lab).await?;
+    let state = leased(lab, &exporter).await?;
+    let before = told.and_then(|told| told.lease_name.as_ref());
+    // It may have been free for a moment that this did not see. An exporter that is not told so stays with the lease that is
+    // over.
+    let another = before.is_some() && state.leased && state.lease_name.as_ref() != before;
+    Ok(if another { StatusResponse::default() } else { state })
 }
 
 /// A stream of tunnels.
@@ -302,7 +308,7 @@ impl<S: Store, F: Fetch> ControllerService for Exporters<S, F> {
         let exporter = self.callers.exporter(&request).await?;
         let reason = Some(request.into_inner().reason).filter(|reason| !reason.is_empty());
         let reason = reason.unwrap_or_else(|| "Exporter unregistered".to_owned());
-        let now = Timestamp::now();
+        let now = self.lab.now();
         self.tell(&exporter.name_any(), Durability::Now, |exporter, status| {
             let generation = exporter.metadata.generation;
             status.devices.clear();
@@ -326,7 +332,7 @@ impl<S: Store, F: Fetch> ControllerService for Exporters<S, F> {
         let ReportStatusRequest { status: number, message, release_lease } = request.into_inner();
         let state = ExporterState::from_wire(number);
         let message = message.filter(|message| !message.is_empty());
-        let now = Timestamp::now();
+        let now = self.lab.now();
         let told = self
             .tell(&name, Durability::Now, |exporter, status| {
                 status.exporter_status = Some(state);
@@ -378,7 +384,7 @@ impl<S: Store, F: Fetch> ControllerService for Exporters<S, F> {
         let name = exporter.name_any();
         let changes = self.lab.changes::<Exporter>(&name);
         self.lab.seen(&name);
-        let now = Timestamp::now();
+        let now = self.lab.now();
         let back = exporter.state() == Some(ExporterState::Offline);
         let durability = if back { Durability::Now } else { Durability::Soon };
         let told = self.tell(&name, durability, |_, status| {
@@ -396,8 +402,8 @@ impl<S: Store, F: Fetch> ControllerService for Exporters<S, F> {
                 "a sign of life could not be written down"
             );
         }
-        let mut heartbeat = interval(HEARTBEAT);
-        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let heartbeat = self.lab.clock().sleep(HEARTBEAT);
+        self.lab.seen(&name);
         let watching = Watching {
             lab: self.lab.clone(),
             exporter: Proven::of(&exporter),

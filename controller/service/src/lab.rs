@@ -14,7 +14,7 @@ use jumpstarter_api::{
 use jumpstarter_core::selector::Selector;
 use jumpstarter_leasing::{
     Effect, Key as LeasingKey, Leasing, Note, Object as Known, Outcome, Part, Settings, Snapshot, Ticket,
-    Write,
+    Write, census::Census,
 };
 use jumpstarter_store::{
     Change, Durability, Event, Key, New, Object, Patch, Query, Revision, Scope, Store, StoreError, Watch,
@@ -24,7 +24,11 @@ use serde_json::Value;
 use tokio::sync::{Notify, watch};
 use tonic::Status;
 
-use crate::stored::{self, Stored};
+use crate::{
+    metrics::Metrics,
+    stored::{self, Stored},
+    time::Clock,
+};
 
 /// How often a change that meets another one is tried again.
 const TRIES: usize = 20;
@@ -51,6 +55,8 @@ struct Inner<S> {
     waiting: Mutex<HashMap<Key, watch::Sender<u64>>>,
     /// Everything has been read, and what happens is being followed.
     at_work: watch::Sender<bool>,
+    metrics: Metrics,
+    clock: Clock,
 }
 
 impl<S> Clone for Lab<S> {
@@ -89,6 +95,11 @@ fn internal(problem: impl std::fmt::Display) -> Status {
 impl<S: Store> Lab<S> {
     /// The lab of this namespace. Nothing happens in it until [`Lab::run`] does.
     pub fn new(store: S, namespace: impl Into<String>, settings: Settings) -> Self {
+        Self::at(store, namespace, settings, Clock::default())
+    }
+
+    /// The same, by another clock.
+    pub fn at(store: S, namespace: impl Into<String>, settings: Settings, clock: Clock) -> Self {
         Self(Arc::new(Inner {
             store,
             namespace: namespace.into(),
@@ -96,7 +107,19 @@ impl<S: Store> Lab<S> {
             told: Notify::new(),
             waiting: Mutex::default(),
             at_work: watch::Sender::new(false),
+            metrics: Metrics::default(),
+            clock,
         }))
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// Its clock.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
     }
 
     /// Its namespace.
@@ -107,6 +130,16 @@ impl<S: Store> Lab<S> {
     /// Its store.
     pub fn store(&self) -> &S {
         &self.0.store
+    }
+
+    /// What it counts.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// How many there are of what.
+    pub fn census(&self) -> Census {
+        self.leasing().census()
     }
 
     fn leasing(&self) -> MutexGuard<'_, Leasing> {
@@ -272,28 +305,32 @@ impl<S: Store> Lab<S> {
     /// When it is gone, as `UNKNOWN`.
     pub async fn decided(&self, name: &str) -> Result<Lease, Status> {
         let mut changes = self.changes::<Lease>(name);
-        let deadline = tokio::time::Instant::now() + DECISION;
+        let mut over = self.0.clock.sleep(DECISION);
         loop {
             let lease: Lease = self.get(name).await?;
             // That an exporter is just being written about is not worth telling: it will be free in a moment.
             let conditions = self.conditions(&lease);
             let decided = conditions.last().is_some_and(|last| last.reason != "NotReady");
-            let later = lease.spec.begin_time.as_ref().is_some_and(|begin| begin.0 > Timestamp::now());
-            let over = tokio::time::timeout_at(deadline, changes.changed());
-            if decided || later || over.await.is_err() {
+            let later = lease.spec.begin_time.as_ref().is_some_and(|begin| begin.0 > self.now());
+            if decided || later {
                 return Ok(lease);
+            }
+            tokio::select! {
+                biased;
+                _ = changes.changed() => {}
+                () = &mut over => return Ok(lease),
             }
         }
     }
 
     /// What to say about a lease now: its conditions, with its place in the queue.
     pub fn conditions(&self, lease: &Lease) -> Vec<Condition> {
-        self.leasing().conditions(lease, Timestamp::now())
+        self.leasing().conditions(lease, self.now())
     }
 
     /// An exporter has been heard of. Nothing is written for that.
     pub fn seen(&self, exporter: &str) {
-        self.leasing().seen(exporter, Timestamp::now());
+        self.leasing().seen(exporter, self.now());
         self.0.told.notify_one();
     }
 
@@ -354,7 +391,7 @@ impl<S: Store> Lab<S> {
         let (exporters, mut of_exporters) = self.watch::<Exporter>(Selector::everything()).await?;
         let active = crate::exporters::active();
         let (leases, mut of_leases) = self.watch::<Lease>(active).await?;
-        let now = Timestamp::now();
+        let now = self.now();
         self.leasing().load(Snapshot { clients, policies, exporters, leases }, now);
         // What happened before these watches, nobody has been told of.
         self.everything_changed();
@@ -377,7 +414,7 @@ impl<S: Store> Lab<S> {
                 }
                 Some(answer) = work.next() => self.answered(answer),
                 () = self.0.told.notified() => {}
-                () = at(deadline) => {}
+                () = at(&self.0.clock, deadline) => {}
             }
         }
     }
@@ -411,7 +448,7 @@ impl<S: Store> Lab<S> {
     /// Lets leasing decide, begins what it wants to be done, and answers when it wants to be asked again.
     fn step(&self, work: &mut FuturesUnordered<BoxFuture<'static, Answer>>) -> Option<Timestamp> {
         let mut leasing = self.leasing();
-        for effect in leasing.step(Timestamp::now()) {
+        for effect in leasing.step(self.now()) {
             let lab = self.clone();
             match effect {
                 Effect::Write(write) => work.push(Box::pin(async move {
@@ -422,7 +459,10 @@ impl<S: Store> Lab<S> {
                     let found = lab.look(&key).await;
                     Answer::Looked(key, found)
                 })),
-                Effect::Note(note) => tell(&note),
+                Effect::Note(note) => {
+                    self.0.metrics.note(&note);
+                    tell(&note);
+                }
             }
         }
         leasing.next_deadline()
@@ -431,7 +471,7 @@ impl<S: Store> Lab<S> {
     fn answered(&self, answer: Answer) {
         let mut leasing = self.leasing();
         match answer {
-            Answer::Written(ticket, outcome) => leasing.written(ticket, outcome, Timestamp::now()),
+            Answer::Written(ticket, outcome) => leasing.written(ticket, outcome, self.now()),
             Answer::Looked(key, found) => leasing.looked(&key, found),
         }
     }
@@ -449,10 +489,10 @@ impl<S: Store> Lab<S> {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, object = %key, "an object could not be read; it is tried again")
+                    tracing::warn!(%error, object = %key, "an object could not be read; it is tried again");
                 }
             }
-            tokio::time::sleep(LOOK_AGAIN).await;
+            self.0.clock.sleep(LOOK_AGAIN).await;
         }
     }
 
@@ -523,14 +563,10 @@ fn main_patch(patch: &Value, revision: Revision) -> Patch {
     }
 }
 
-async fn at(deadline: Option<Timestamp>) {
+async fn at(clock: &Clock, deadline: Option<Timestamp>) {
     match deadline {
         None => std::future::pending().await,
-        Some(deadline) => {
-            let wait = deadline.duration_since(Timestamp::now());
-            // A little late is right, a little early would be asked again at once.
-            tokio::time::sleep(Duration::try_from(wait).unwrap_or_default() + Duration::from_millis(1)).await;
-        }
+        Some(deadline) => clock.until(deadline).await,
     }
 }
 

@@ -24,7 +24,9 @@
 //! | [`routers`] | which router a tunnel goes through |
 //! | [`exporters`] | `ControllerService` |
 //! | [`clients`] | `ClientService` |
+//! | [`metrics`] | what is counted |
 //! | [`names`] | `namespaces/…/leases/…` |
+//! | [`time`] | what time it is, and waiting for another |
 //! | [`wire`] | resources as messages |
 
 #![forbid(unsafe_code)]
@@ -34,9 +36,11 @@ pub mod clients;
 pub mod exporters;
 pub mod lab;
 pub mod listeners;
+pub mod metrics;
 pub mod names;
 pub mod routers;
 pub mod stored;
+pub mod time;
 pub mod wire;
 
 pub use caller::Callers;
@@ -45,3 +49,4 @@ pub use exporters::Exporters;
 pub use lab::Lab;
 pub use listeners::Listeners;
 pub use routers::{Route, Routers};
+pub use time::Clock;

@@ -21,6 +21,7 @@ const SYSTEM: &str = "unix:path=/run/dbus/system_bus_socket";
 #[derive(Clone, Debug)]
 pub struct DbusNetworkConfig {
     /// The system's bus, or that of the session which the exporter runs in.
+    #[schemars(extend("examples" = ["system"]))]
     pub kind: Bus,
 }
 

@@ -14,6 +14,7 @@ pub struct TcpNetworkConfig {
     #[schemars(extend("examples" = ["192.0.2.7"]))]
     pub host: String,
     /// Port.
+    #[unit = "TCP port"]
     #[schemars(extend("examples" = [22]))]
     pub port: u16,
     /// Tell clients the address, for those that can reach it directly.

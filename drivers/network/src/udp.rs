@@ -28,9 +28,11 @@ const LARGEST: usize = 65_536;
 #[derive(Clone, Debug)]
 pub struct UdpNetworkConfig {
     /// Name or address of the host.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("examples" = ["192.0.2.7"]))]
     pub host: String,
     /// Port.
+    #[unit = "UDP port"]
+    #[schemars(extend("examples" = [69]))]
     pub port: u16,
     /// Tell clients the address, for those that can reach it directly.
     #[default = true]

@@ -16,7 +16,7 @@ use crate::place::{Wire, within};
 #[derive(Clone, Debug)]
 pub struct UnixNetworkConfig {
     /// Path of the socket.
-    #[schemars(extend("minLength" = 1))]
+    #[schemars(extend("minLength" = 1, "examples" = ["/run/device.sock"]))]
     pub path: PathBuf,
 }
 

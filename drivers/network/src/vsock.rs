@@ -8,8 +8,12 @@ use jumpstarter_interfaces::Network;
 #[derive(Clone, Debug)]
 pub struct VsockNetworkConfig {
     /// Context identifier: 2 is the host, 1 this machine, from 3 on they are virtual machines (vsock(7)).
+    #[unit = "context identifier"]
+    #[schemars(extend("examples" = [3]))]
     pub cid: u32,
     /// Port.
+    #[unit = "vsock port"]
+    #[schemars(extend("examples" = [22]))]
     pub port: u32,
 }
 

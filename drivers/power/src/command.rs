@@ -13,27 +13,28 @@ use crate::simulated::Simulated;
 #[derive(Clone, Debug)]
 pub struct CommandPowerConfig {
     /// The command that switches on.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("examples" = ["echo on"]))]
     pub on: String,
     /// The command that switches off.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("examples" = ["echo off"]))]
     pub off: String,
     /// The command that measures. It prints volts and amperes: two numbers with a blank between them, or JSON with `voltage`
     /// and `current`. Without it, the supply cannot be measured.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("examples" = ["echo 12.0 0.5"]))]
     pub read: Option<String>,
     /// The command that switches off and on again; the time between, in seconds, is its first argument (`$1`). Without it,
     /// the exporter runs `off`, waits, and runs `on`.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("examples" = ["sleep $1"]))]
     pub cycle: Option<String>,
     /// The program that runs commands: a command follows as its next argument.
     #[default = vec!["sh".to_owned(), "-c".to_owned()]]
     #[schemars(length(min = 1))]
     pub shell: Vec<String>,
-    /// How long a command may take, in seconds; for `cycle`, the time between is added.
+    /// How long a command may take; for `cycle`, the time between is added.
     #[default = "60s"]
     pub timeout: Delay,
     /// The folder in which commands run; that of the exporter if there is none.
+    #[schemars(extend("examples" = ["/tmp"]))]
     pub cwd: Option<PathBuf>,
 }
 

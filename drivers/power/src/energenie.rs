@@ -14,13 +14,14 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct EnerGeniePowerConfig {
     /// Name or address of the strip, with a port if it is not 80.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("examples" = ["192.0.2.10"]))]
     pub host: String,
     /// The password of its page.
     #[default = "1"]
     pub password: String,
     /// The socket: 1 to 4.
     #[default = 1]
+    #[unit = "socket number"]
     #[schemars(range(min = 1, max = 4))]
     pub slot: u8,
 }

@@ -15,14 +15,18 @@ pub struct HttpPowerConfig {
     #[default = "device"]
     pub name: String,
     /// The request that switches on.
+    #[schemars(extend("examples" = [{ "url": "http://192.0.2.7/on" }]))]
     pub power_on: Endpoint,
     /// The request that switches off.
+    #[schemars(extend("examples" = [{ "url": "http://192.0.2.7/outlet", "method": "POST", "data": "{\"on\": false}" }]))]
     pub power_off: Endpoint,
     /// The request that measures; its answer is JSON. Without it, the supply cannot be measured.
+    #[schemars(extend("examples" = [{ "url": "http://192.0.2.7/status", "voltage_path": "meters.0.voltage", "current_path": "meters.0.current" }]))]
     pub power_read: Option<Endpoint>,
     /// Who asks.
+    #[schemars(extend("examples" = [{ "basic": { "user": "admin", "password": "a long password" } }]))]
     pub auth: Option<Auth>,
-    /// How long a request may take, in seconds.
+    /// How long a request may take.
     #[default = "10s"]
     pub timeout: Delay,
 }
@@ -38,11 +42,14 @@ pub struct Endpoint {
     #[default = "GET"]
     pub method: String,
     /// What it carries; only sent with POST, PUT and PATCH.
+    #[schemars(extend("examples" = ["{\"outlet\": 1}"]))]
     pub data: Option<String>,
     /// Where the answer of `power_read` has the voltage in volts: keys and positions with dots between them, such as
     /// `meters.0.voltage`. Without it, `voltage`, or 0 if there is none.
+    #[schemars(extend("examples" = ["meters.0.voltage"]))]
     pub voltage_path: Option<String>,
     /// Where the answer of `power_read` has the current in amperes. Without it, `current`, or 0 if there is none.
+    #[schemars(extend("examples" = ["meters.0.current"]))]
     pub current_path: Option<String>,
 }
 
@@ -51,6 +58,7 @@ pub struct Endpoint {
 #[derive(Clone, Debug)]
 pub struct Auth {
     /// With a name and a password.
+    #[schemars(extend("examples" = [{ "user": "admin", "password": "a long password" }]))]
     pub basic: Option<BasicAuth>,
 }
 
@@ -60,9 +68,11 @@ pub struct Auth {
 pub struct BasicAuth {
     /// The name.
     #[default = ""]
+    #[schemars(extend("examples" = ["admin"]))]
     pub user: String,
     /// The password.
     #[default = ""]
+    #[schemars(extend("examples" = ["a long password"]))]
     pub password: String,
 }
 

@@ -31,15 +31,18 @@ const LOOK: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug)]
 pub struct SnmpPowerConfig {
     /// Name or address of the unit.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("examples" = ["192.0.2.11"]))]
     pub host: String,
     /// The user that is known there.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("examples" = ["jumpstarter"]))]
     pub user: String,
     /// The number of the outlet: the last number of the object identifier.
+    #[unit = "outlet number"]
+    #[schemars(extend("examples" = [1]))]
     pub plug: u32,
     /// Port of the agent.
     #[default = 161]
+    #[unit = "UDP port"]
     pub port: u16,
     /// The object that switches an outlet, without the outlet's number. What it is set to is 1 for on, 0 for off. The
     /// default is that of Raritan's units (PDU2-MIB).
@@ -54,13 +57,15 @@ pub struct SnmpPowerConfig {
     #[default = AuthProtocol::None]
     pub auth_protocol: AuthProtocol,
     /// The password for that.
+    #[schemars(extend("examples" = ["a long password"]))]
     pub auth_key: Option<String>,
     /// How requests are encrypted.
     #[default = PrivProtocol::None]
     pub priv_protocol: PrivProtocol,
     /// The password for that.
+    #[schemars(extend("examples" = ["another password"]))]
     pub priv_key: Option<String>,
-    /// How long the unit may take, in seconds.
+    /// How long the unit may take.
     #[default = "5s"]
     pub timeout: Delay,
 }

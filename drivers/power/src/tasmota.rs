@@ -38,10 +38,11 @@ const MESSAGES: usize = 64;
 #[derive(Clone, Debug)]
 pub struct TasmotaPowerConfig {
     /// Name or address of the broker; with the transport `unix`, the path of its socket.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("examples" = ["broker.example.com"]))]
     pub host: String,
     /// Port of the broker.
     #[default = 1883]
+    #[unit = "TCP port"]
     pub port: u16,
     /// Whether the connection is encrypted. The broker's certificate has to be one that the system trusts.
     #[default = true]
@@ -50,18 +51,21 @@ pub struct TasmotaPowerConfig {
     #[default = Transport::Tcp]
     pub transport: Transport,
     /// What this client is called at the broker; something random if it is not given.
+    #[schemars(extend("examples" = ["rig3"]))]
     pub client_id: Option<String>,
     /// Who connects.
+    #[schemars(extend("examples" = ["lab"]))]
     pub username: Option<String>,
     /// The password of that user.
+    #[schemars(extend("examples" = ["a long password"]))]
     pub password: Option<String>,
     /// Where the device takes commands, such as `cmnd/plug/POWER`.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("examples" = ["cmnd/plug/POWER"]))]
     pub cmnd_topic: String,
     /// Where the device says what its state is, such as `stat/plug/POWER`.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("examples" = ["stat/plug/POWER"]))]
     pub stat_topic: String,
-    /// How long the broker, and then the device, may take, in seconds; 10 if it is not given.
+    /// How long the broker, and then the device, may take; 10 seconds if it is not given.
     #[schemars(extend("examples" = ["10s"]))]
     pub timeout: Option<Delay>,
 }

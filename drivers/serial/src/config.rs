@@ -23,19 +23,22 @@ pub struct SerialPortConfig {
     pub url: String,
     /// Symbols per second.
     #[default = 115_200]
+    #[unit = "Bd"]
     #[schemars(range(min = 1))]
     pub baudrate: u32,
     /// Open the port once at the start, so that a missing one is found then.
     #[default = true]
     pub check_present: bool,
     /// Send at most this many characters per second, for devices that lose input that comes faster.
-    #[schemars(extend("exclusiveMinimum" = 0))]
+    #[unit = "characters/s"]
+    #[schemars(extend("exclusiveMinimum" = 0, "examples" = [200]))]
     pub cps: Option<f64>,
     /// Leave the line DTR as it is when the port is closed. Boards that reset when it drops go on running.
     #[default = false]
     pub disable_hupcl: bool,
     /// Bits per character, 5 to 8.
     #[default = 8]
+    #[unit = "bit"]
     #[schemars(range(min = 5, max = 8))]
     pub bytesize: u8,
     /// Parity.
@@ -43,6 +46,7 @@ pub struct SerialPortConfig {
     pub parity: Parity,
     /// Stop bits, 1 or 2.
     #[default = 1]
+    #[unit = "bit"]
     #[schemars(range(min = 1, max = 2))]
     pub stopbits: u8,
     /// Flow control by the characters XON and XOFF.

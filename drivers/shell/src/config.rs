@@ -14,16 +14,18 @@ use serde::{
 #[config]
 pub struct ShellConfig {
     /// The methods by name: a command, or a command with settings of its own.
+    #[schemars(extend("examples" = [{ "uptime": "uptime", "greet": { "command": "echo Hello, $1", "description": "Say hello", "timeout": "5s" } }]))]
     pub methods: IndexMap<String, MethodConfig>,
     /// The program that runs commands. A command follows as its next argument, then the method's name (`$0`), then what
     /// the caller gives (`$1` and so on).
     #[default = vec!["bash".to_owned(), "-c".to_owned()]]
     #[schemars(length(min = 1))]
     pub shell: Vec<String>,
-    /// How long a method may take, in seconds.
+    /// How long a method may take.
     #[default = "300s"]
     pub timeout: Delay,
     /// The folder in which commands run; that of the exporter if there is none.
+    #[schemars(extend("examples" = ["/tmp"]))]
     pub cwd: Option<PathBuf>,
 }
 
@@ -35,8 +37,10 @@ pub struct MethodSettings {
     #[default = "echo Hello"]
     pub command: String,
     /// What it does, for help texts.
+    #[schemars(extend("examples" = ["Say hello"]))]
     pub description: Option<String>,
-    /// How long it may take, in seconds, where that is not what `timeout` beside `methods` says.
+    /// How long it may take, where that is not what `timeout` beside `methods` says.
+    #[schemars(extend("examples" = ["5s"]))]
     pub timeout: Option<Delay>,
 }
 

@@ -1,18 +1,11 @@
 //! From a call to a command and back.
 
-use std::{
-    collections::BTreeMap,
-    env,
-    fmt::Write as _,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf, time::Duration};
 
 use indexmap::IndexMap;
 use jumpstarter::{Driver, Error, ErrorKind, Open, Result, Stream, config::nearest, driver, log::Logger};
 use jumpstarter_interfaces::{Shell as ShellInterface, ShellOutput, shell::TIMED_OUT};
-use jumpstarter_process::{End, Event, Job, Jobs, Running};
+use jumpstarter_process::{End, Event, Job, Jobs, Running, programs};
 
 use crate::{
     config::{MethodConfig, MethodSettings, ShellConfig},
@@ -48,7 +41,7 @@ impl Driver for Shell {
         let Some(program) = shell.first() else {
             return Err(Error::configuration("`shell` is empty: name the program that runs commands"));
         };
-        if !is_program(program) {
+        if programs::find(program).is_none() {
             return Err(Error::configuration(format!(
                 "`shell`: there is no program `{program}` here: install it, or name another one"
             )));
@@ -74,18 +67,6 @@ impl Driver for Shell {
         self.jobs.close().await;
         Ok(())
     }
-}
-
-/// Whether this can be executed, as the search for programs would find it.
-fn is_program(name: &str) -> bool {
-    let executable = |path: &Path| {
-        path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
-    };
-    if name.contains('/') {
-        return executable(Path::new(name));
-    }
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|folder| executable(&folder.join(name)))
 }
 
 impl Shell {

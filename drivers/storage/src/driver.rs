@@ -1,11 +1,15 @@
 //! The driver `opendal`.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use jumpstarter::{
     Call, Delay, Driver, Error, ErrorKind, Open, Result, Sink, Source, Stream, config, driver, log::Logger,
-    types::Uuid,
+    task::spawn_blocking, types::Uuid,
 };
 use jumpstarter_interfaces::opendal::{
     Capability, EntryMode, HashAlgo, Metadata, OpenMode, PresignedRequest, Storage,
@@ -16,7 +20,7 @@ use sha2::Sha256;
 
 use crate::{
     created::{self, Created, Target},
-    error::told,
+    error::{of_file, told},
     handles::{Found, Handles, OpenFile},
     place::{Pieces, Place},
     scheme::{self, Scheme},
@@ -71,11 +75,12 @@ impl Driver for Opendal {
         let operator = scheme.open(kwargs, timeout.get())?;
         // Files that shall appear all at once are left to the library.
         let root = (scheme.is_fs() && !atomic).then(|| operator.info().root().into());
+        let removes = remove_created_on_close && scheme.is_fs();
         Ok(Self {
             scheme,
             place: Place::new(operator, root),
             handles: Handles::default(),
-            created: Created::default(),
+            created: Created::new(removes),
             remove_created: remove_created_on_close,
             logger: cx.logger(),
         })
@@ -96,8 +101,7 @@ impl Driver for Opendal {
             match self.fs_root() {
                 Some(root) => {
                     let logger = self.logger.clone();
-                    let removing =
-                        jumpstarter::task::spawn_blocking(move || created::remove(&root, &created, &logger));
+                    let removing = spawn_blocking(move || created::remove(&root, &created, &logger));
                     removing.await.map_err(|error| Error::internal(error.to_string()))?;
                 }
                 None => self.logger.warn(format!(
@@ -111,7 +115,7 @@ impl Driver for Opendal {
 }
 
 impl Opendal {
-    fn fs_root(&self) -> Option<std::path::PathBuf> {
+    fn fs_root(&self) -> Option<PathBuf> {
         self.scheme.is_fs().then(|| self.place.operator().info().root().into())
     }
 
@@ -134,21 +138,47 @@ impl Opendal {
     pub async fn copy_exporter_file(&self, source: &Path, target: &str) -> Result<()> {
         let reader = jumpstarter_files::Reader::open(source).await;
         let source = reader.and_then(jumpstarter_files::Reader::into_source).map_err(Error::from)?;
-        let made = self.target(target).await?;
-        let mut writing = self.place.write(target).await?;
-        if let Err(error) = copy(source, &mut writing, |_| {}).await {
-            writing.discard().await;
-            return Err(error);
-        }
-        writing.finish().await?;
-        self.created.add(made);
-        Ok(())
+        self.making(target, async {
+            let mut writing = self.place.write(target).await?;
+            if let Err(error) = copy(source, &mut writing, |_| {}).await {
+                writing.discard().await;
+                return Err(error);
+            }
+            writing.finish().await
+        })
+        .await
     }
 
-    /// A path before it is written to.
-    async fn target(&self, path: &str) -> Result<Target> {
-        // Where nothing is removed, nobody needs to look.
-        Target::look(self.fs_root().filter(|_| self.remove_created), path).await
+    /// The folder from which things are removed in the end. Where nothing is removed, nobody needs to look.
+    fn tidied(&self) -> Option<PathBuf> {
+        self.fs_root().filter(|_| self.remove_created)
+    }
+
+    /// Does something that may make a path, and keeps in mind what it has made.
+    async fn making<T>(&self, path: &str, doing: impl Future<Output = Result<T>>) -> Result<T> {
+        self.making_and(path, doing, |target| self.created.add(target)).await
+    }
+
+    async fn making_and<T>(
+        &self,
+        path: &str,
+        doing: impl Future<Output = Result<T>>,
+        done: impl FnOnce(&Target),
+    ) -> Result<T> {
+        let target = Target::look(self.tidied(), path).await?;
+        match doing.await {
+            Ok(result) => {
+                done(&target);
+                Ok(result)
+            }
+            Err(error) => {
+                // Folders on the way may be there all the same.
+                if let Some(root) = self.tidied() {
+                    self.created.left(&target.what_is_there(root).await?);
+                }
+                Err(error)
+            }
+        }
     }
 
     async fn digest(&self, path: &str, mut update: impl FnMut(&[u8]) + Send) -> Result<()> {
@@ -202,12 +232,7 @@ impl Storage for Opendal {
         self.handles.room()?;
         let file = match mode {
             OpenMode::Read => OpenFile::Reading { reading: self.place.read(&path).await?, position: 0 },
-            OpenMode::Write => {
-                let target = self.target(&path).await?;
-                let writing = self.place.write(&path).await?;
-                self.created.add(target);
-                OpenFile::Writing(writing)
-            }
+            OpenMode::Write => OpenFile::Writing(self.making(&path, self.place.write(&path)).await?),
         };
         Ok(self.handles.add(file))
     }
@@ -332,46 +357,50 @@ impl Storage for Opendal {
     }
 
     async fn copy(&self, source: String, target: String) -> Result<()> {
-        let made = self.target(&target).await?;
-        let copied = self.place.operator().copy(&source, &target).await;
-        copied.map_err(|error| told(error, format_args!("copy {source} to {target}")))?;
-        self.created.add(made);
-        Ok(())
+        let copying = async {
+            let copied = self.place.operator().copy(&source, &target).await;
+            copied.map(drop).map_err(|error| told(error, format_args!("copy {source} to {target}")))
+        };
+        self.making(&target, copying).await
     }
 
     async fn rename(&self, source: String, target: String) -> Result<()> {
-        let made = self.target(&target).await?.moved(self.created.was_made(&source));
-        let renamed = self.place.operator().rename(&source, &target).await;
-        renamed.map_err(|error| told(error, format_args!("rename {source} to {target}")))?;
-        self.created.forget(&source);
-        self.created.add(made);
-        Ok(())
+        let renaming = async {
+            let renamed = self.place.operator().rename(&source, &target).await;
+            renamed.map(drop).map_err(|error| told(error, format_args!("rename {source} to {target}")))
+        };
+        self.making_and(&target, renaming, |target| self.created.renamed(&source, target)).await
     }
 
     async fn remove_all(&self, path: String) -> Result<()> {
         let operator = self.place.operator();
         let failed = |error| told(error, format_args!("remove {path}"));
-        if created::is_root(&path) {
-            // The storage itself stays: it would be gone for everybody, and only some services could make it again.
+        // The storage itself stays: it would be gone for everybody, and only some services could make it again.
+        if !created::is_root(&path, self.scheme.is_fs()) {
+            operator.delete_with(&path).recursive(true).await.map_err(failed)?;
+        } else if let Some(root) = self.fs_root() {
+            // Not by the library, which takes blanks off a name: a file called ` ` would be the storage itself.
+            let emptied = spawn_blocking(move || created::empty(&root)).await;
+            let emptied = emptied.map_err(|error| Error::internal(error.to_string()))?;
+            emptied.map_err(|error| of_file(error, "remove", &path))?;
+        } else {
             let mut entries = operator.lister("/").await.map_err(failed)?;
             while let Some(entry) = entries.try_next().await.map_err(failed)? {
-                if !created::is_root(entry.path()) {
+                if !created::is_root(entry.path(), false) {
                     operator.delete_with(entry.path()).recursive(true).await.map_err(failed)?;
                 }
             }
-        } else {
-            operator.delete_with(&path).recursive(true).await.map_err(failed)?;
         }
         self.created.forget_all(&path);
         Ok(())
     }
 
     async fn create_dir(&self, path: String) -> Result<()> {
-        let made = self.target(&path).await?;
-        let created = self.place.operator().create_dir(&path).await;
-        created.map_err(|error| told(error, format_args!("make the folder {path}")))?;
-        self.created.add(made);
-        Ok(())
+        let creating = async {
+            let created = self.place.operator().create_dir(&path).await;
+            created.map_err(|error| told(error, format_args!("make the folder {path}")))
+        };
+        self.making(&path, creating).await
     }
 
     async fn delete(&self, path: String) -> Result<()> {

@@ -126,10 +126,17 @@ mod tests {
         let broken = opendal::Error::new(Kind::Unexpected, "")
             .with_context("response", "Parts { status: 503, version: HTTP/1.1 }");
         assert_eq!(told(broken, "read a").message(), "cannot read a: the server answered with status 503");
-        let outside = opendal::Error::new(Kind::NotFound, "path escapes the configured root");
-        assert_eq!(
-            told(outside, "write ../a").message(),
-            "cannot write ../a: the path leads out of the storage"
-        );
+    }
+
+    #[tokio::test]
+    async fn a_path_that_leads_out_of_a_folder_is_told_from_one_that_is_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let service = opendal::services::Fs::default().root(&folder.path().display().to_string());
+        let operator = opendal::Operator::new(service).unwrap();
+        let outside = told(operator.stat("../a").await.unwrap_err(), "write ../a");
+        assert_eq!(outside.message(), "cannot write ../a: the path leads out of the storage");
+        assert_eq!(outside.kind(), ErrorKind::Permission);
+        let absent = told(operator.stat("a").await.unwrap_err(), "read a");
+        assert_eq!(absent.message(), "cannot read a: there is no such file or folder");
     }
 }

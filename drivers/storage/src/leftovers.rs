@@ -12,29 +12,52 @@ use std::{
 
 use tempfile::TempDir;
 
+/// How often a folder is made anew because somebody else has taken it for a leftover. Each time takes a chance of
+/// microseconds, so a second one is rare.
+const TRIES: usize = 20;
+
 /// A folder in use, which goes with this.
 #[derive(Debug)]
 pub(crate) struct Folder {
     folder: TempDir,
-    /// Held until the folder is gone: fields are dropped in their order.
-    _lock: File,
+    /// Held until the folder is gone: fields are dropped in their order. None where there are no locks, as on some network
+    /// file systems; nobody can remove leftovers there either.
+    _lock: Option<File>,
 }
+
+/// What comes of an attempt to lock a folder.
+enum Locked {
+    Ours(File),
+    /// Somebody else has it, or has removed it.
+    Theirs,
+    /// There are no locks.
+    Impossible,
+}
+
+type TryLock = fn(&File) -> Result<(), TryLockError>;
 
 impl Folder {
     /// A new folder whose name begins like this, in the usual place; what dead programs left there of the same name goes.
+    /// Waits for the file system.
     pub(crate) fn new(prefix: &str) -> io::Result<Self> {
-        Self::new_in(&std::env::temp_dir(), prefix)
+        Self::new_in(&std::env::temp_dir(), prefix, File::try_lock)
     }
 
-    fn new_in(place: &Path, prefix: &str) -> io::Result<Self> {
-        tidy(place, prefix);
-        loop {
+    fn new_in(place: &Path, prefix: &str, try_lock: TryLock) -> io::Result<Self> {
+        tidy(place, prefix, try_lock);
+        for _ in 0..TRIES {
             let folder = tempfile::Builder::new().prefix(prefix).tempdir_in(place)?;
-            // Somebody who tidies up may have taken it for a leftover before it was locked.
-            if let Some(lock) = locked(folder.path())? {
-                return Ok(Self { folder, _lock: lock });
+            match locked(folder.path(), try_lock)? {
+                Locked::Ours(lock) => return Ok(Self { folder, _lock: Some(lock) }),
+                Locked::Impossible => return Ok(Self { folder, _lock: None }),
+                // Somebody who tidies up may have taken it for a leftover before it was locked.
+                Locked::Theirs => {}
             }
         }
+        Err(io::Error::other(format!(
+            "somebody else locks or removes every new folder in {}",
+            place.display()
+        )))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -42,34 +65,36 @@ impl Folder {
     }
 }
 
-/// The lock of a folder, if nobody else has it and the folder is still there.
-fn locked(folder: &Path) -> io::Result<Option<File>> {
+/// Locks a folder, if nobody else has it and the folder is still there.
+fn locked(folder: &Path, try_lock: TryLock) -> io::Result<Locked> {
     let gone = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => Ok(None),
+        io::ErrorKind::NotFound => Ok(Locked::Theirs),
         _ => Err(error),
     };
     let lock = match File::open(folder) {
         Ok(lock) => lock,
         Err(error) => return gone(error),
     };
-    match lock.try_lock() {
+    match try_lock(&lock) {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Ok(None),
-        Err(TryLockError::Error(error)) => return Err(error),
+        Err(TryLockError::WouldBlock) => return Ok(Locked::Theirs),
+        // NFS says EBADF of what is open only for reading, as folders are, others ENOTSUP or ENOLCK.
+        Err(TryLockError::Error(_)) => return Ok(Locked::Impossible),
     }
     match std::fs::symlink_metadata(folder) {
-        Ok(there) => Ok((there.ino() == lock.metadata()?.ino()).then_some(lock)),
+        Ok(there) if there.ino() == lock.metadata()?.ino() => Ok(Locked::Ours(lock)),
+        Ok(_) => Ok(Locked::Theirs),
         Err(error) => gone(error),
     }
 }
 
 /// Removes what nobody uses any more. Whatever cannot be removed stays: it may belong to somebody else.
-fn tidy(place: &Path, prefix: &str) {
+fn tidy(place: &Path, prefix: &str, try_lock: TryLock) {
     let entries = std::fs::read_dir(place).into_iter().flatten().filter_map(Result::ok);
     for entry in entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes())) {
         // No links, and only folders.
         if entry.file_type().is_ok_and(|kind| kind.is_dir())
-            && let Ok(Some(_lock)) = locked(&entry.path())
+            && let Ok(Locked::Ours(_lock)) = locked(&entry.path(), try_lock)
         {
             let _ = std::fs::remove_dir_all(entry.path());
         }
@@ -92,11 +117,33 @@ mod tests {
         std::fs::write(left.join("image"), "large").unwrap();
         std::fs::create_dir(place.path().join("other")).unwrap();
         std::os::unix::fs::symlink(place.path().join("other"), place.path().join("images-link")).unwrap();
-        let first = Folder::new_in(place.path(), "images-").unwrap();
+        let first = Folder::new_in(place.path(), "images-", File::try_lock).unwrap();
         assert!(!left.exists());
-        let second = Folder::new_in(place.path(), "images-").unwrap();
+        let second = Folder::new_in(place.path(), "images-", File::try_lock).unwrap();
         assert!(first.path().exists() && second.path().exists());
         drop((first, second));
         assert_eq!(names(place.path()), 2, "what is not ours stays");
+    }
+
+    #[test]
+    fn a_file_system_without_locks_is_of_use_and_nothing_is_removed_there() {
+        let place = tempfile::tempdir().unwrap();
+        let other = place.path().join("images-other");
+        std::fs::create_dir(&other).unwrap();
+        // EBADF, as NFS has it.
+        let refuse: TryLock = |_| Err(TryLockError::Error(io::Error::from_raw_os_error(9)));
+        let folder = Folder::new_in(place.path(), "images-", refuse).unwrap();
+        assert!(folder.path().exists() && other.exists());
+        drop(folder);
+        assert_eq!(names(place.path()), 1, "it goes with whoever made it");
+    }
+
+    #[test]
+    fn somebody_who_takes_every_folder_is_an_error_and_no_loop() {
+        let place = tempfile::tempdir().unwrap();
+        let taken: TryLock = |_| Err(TryLockError::WouldBlock);
+        let error = Folder::new_in(place.path(), "images-", taken).unwrap_err();
+        assert!(error.to_string().contains("somebody else locks"), "{error}");
+        assert_eq!(names(place.path()), 0);
     }
 }

@@ -4,11 +4,16 @@ use std::{io, path::PathBuf};
 
 use jumpstarter::{
     Call, Context as _, Driver, Error, ErrorKind, NoConfig, Open, Result, Sink, Source, driver, log::Logger,
+    task::spawn_blocking,
 };
 use jumpstarter_files::{Reader, Writer};
 use jumpstarter_interfaces::{Flasher, StorageMux, StorageMuxFlasher};
 
 use crate::leftovers::Folder;
+
+/// How folders of images are called. Earlier versions call theirs `jumpstarter-images-…` and do not lock them, so those are
+/// never known to be unused.
+const PREFIX: &str = "jumpstarter-mock-images-";
 
 /// Images by name, gone with the driver.
 struct Images {
@@ -16,8 +21,11 @@ struct Images {
 }
 
 impl Images {
-    fn new() -> Result<Self> {
-        Ok(Self { folder: Folder::new("jumpstarter-images-").context("preparing a folder for images")? })
+    async fn new() -> Result<Self> {
+        // Others may have left much there.
+        let folder = spawn_blocking(|| Folder::new(PREFIX)).await;
+        let folder = folder.map_err(|error| Error::internal(error.to_string()))?;
+        Ok(Self { folder: folder.context("preparing a folder for images")? })
     }
 
     /// Names come from clients, so they are no file names.
@@ -74,7 +82,7 @@ pub struct MockFlasher {
 
 impl Driver for MockFlasher {
     async fn open(_: NoConfig, _: &mut Open) -> Result<Self> {
-        Ok(Self { images: Images::new()? })
+        Ok(Self { images: Images::new().await? })
     }
 }
 
@@ -97,7 +105,7 @@ struct Mux {
 
 impl Mux {
     async fn open(cx: &mut Open) -> Result<Self> {
-        let images = Images::new()?;
+        let images = Images::new().await?;
         // The medium is there from the beginning, with nothing on it.
         images.write("", Source::from_bytes(""), None).await?;
         Ok(Self { images, logger: cx.logger() })

@@ -32,7 +32,7 @@ pub(crate) struct Running {
 pub(crate) fn start(limits: Limits) -> Running {
     let tokens = Tokens::new(Key::Fixed(b"between us".to_vec()));
     let router = Router::new(tokens.clone(), limits);
-    let server = serve::server(router.clone()).expect("a server");
+    let server = serve::server(router.clone()).expect("a server").0;
     Running { server, router, tokens }
 }
 

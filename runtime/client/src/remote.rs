@@ -11,7 +11,10 @@ use jumpstarter_core::{
     describe::{Interface, Kind, Method},
     dispatch::{Answer, Language, Payload, Reply, Sending},
 };
-use jumpstarter_transport::status::{self, Call};
+use jumpstarter_transport::{
+    metadata::{ERRORS, INSTANCE, KINDS},
+    status::{self, Call},
+};
 use tonic::{
     Request,
     metadata::{AsciiMetadataValue, MetadataMap},
@@ -22,15 +25,6 @@ use crate::{
     resource::Pumps,
     wire::{self, Dialect, header},
 };
-
-/// Metadata key that says which instance a native call is for.
-const INSTANCE: &str = "x-jumpstarter-driver-uuid";
-
-/// Metadata key that asks exporters of this implementation for errors with their kind, also where upstream's calls are made.
-const ERRORS: &str = "x-jumpstarter-errors";
-
-/// What stands there.
-const KINDS: &str = "native";
 
 /// Metadata key that says what a stream is for.
 const REQUEST: &str = "request";

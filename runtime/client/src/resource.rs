@@ -12,14 +12,14 @@
 //! * Exporters of release 0.9.0 never finish packed data. What they send is unpacked on the side, so that an incomplete
 //!   file is an error and not a surprise of the day after.
 
-use std::future::pending;
+use std::{future::pending, time::Duration};
 
 use bytes::Bytes;
-use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use futures::{StreamExt as _, stream::FuturesUnordered};
 use jumpstarter_core::{
     Error, Result, Sink, Source,
     dispatch::Attached,
-    resource::{Handle, Sha256Digest, SinkBody, hex},
+    resource::{Handle, Sha256Digest, hex},
 };
 use jumpstarter_transport::{
     codec::{self, Encoding},
@@ -28,7 +28,10 @@ use jumpstarter_transport::{
 };
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
@@ -320,6 +323,9 @@ async fn upload(stream: Opened, source: Source, report: mpsc::Sender<Error>) {
     }
 }
 
+/// Why a download ends whose call has failed.
+const CALL_FAILED: &str = "the call has failed";
+
 /// When the call that fills a download has returned, data must keep coming.
 struct CallEnd {
     returned: CancellationToken,
@@ -332,7 +338,7 @@ impl CallEnd {
     async fn next(&self, inbox: &mut Inbox) -> Result<Option<Bytes>> {
         let next = tokio::select! {
             biased;
-            () = self.failed.cancelled() => return Err(Error::truncated("the call has failed")),
+            () = self.failed.cancelled() => return Err(Error::truncated(CALL_FAILED)),
             next = inbox.next() => next,
             () = self.returned.cancelled() => {
                 let next = timeout(self.patience.stall, inbox.next()).await;
@@ -350,7 +356,10 @@ async fn download(stream: Opened, sink: Sink, end: CallEnd, report: mpsc::Sender
     let Opened { outbox, mut inbox, encoding, local, notes, .. } = stream;
     // Nothing goes the other way; existing clients say so at once. If the call has ended already, reading says why.
     let _ = outbox.send(Item::End(Bytes::new())).await;
-    let mut target = if local && encoding.is_some() { packed(sink, encoding) } else { sink };
+    let mut target = match encoding {
+        Some(encoding) if local => Target::Packing(Packing::new(sink, encoding)),
+        _ => Target::Plain(sink),
+    };
     // Whoever packs with an announced digest does it right; others are checked.
     let mut check = encoding.filter(|_| !local && !notes).map(Check::start);
     let mut tally = Tally::new(notes);
@@ -360,7 +369,13 @@ async fn download(stream: Opened, sink: Sink, end: CallEnd, report: mpsc::Sender
             if let Some(check) = &check {
                 check.add(piece.clone()).await;
             }
-            if let Err(error) = target.write(piece).await {
+            let written = tokio::select! {
+                biased;
+                written = target.write(piece) => written,
+                // Whoever should take it may never do so: a pipe may be full for ever.
+                () = end.failed.cancelled() => return Err(Error::truncated(CALL_FAILED)),
+            };
+            if let Err(error) = written {
                 let _ = report.try_send(error.clone());
                 return Err(error);
             }
@@ -379,14 +394,23 @@ async fn download(stream: Opened, sink: Sink, end: CallEnd, report: mpsc::Sender
     };
     match received.await {
         Ok(()) => {
-            let finished = target.finish().await;
+            let failed = async {
+                end.failed.cancelled().await;
+                sleep(REST).await;
+            };
+            let finished = tokio::select! {
+                biased;
+                finished = target.finish() => finished,
+                // All of it has come, but nobody waits for ever for whoever takes it. The call says what was wrong.
+                () = failed => return Err(Error::truncated(CALL_FAILED)),
+            };
             if let Err(error) = &finished {
                 let _ = report.try_send(error.clone());
             }
             finished
         }
         Err(error) => {
-            target.abort(error.clone());
+            target.abort(error.clone()).await;
             Err(error)
         }
     }
@@ -437,18 +461,40 @@ impl Check {
     }
 }
 
-/// A sink for plain data that packs it for another: what very old exporters leave to their clients.
-fn packed(sink: Sink, encoding: Option<Encoding>) -> Sink {
-    let (pieces, receiver) = mpsc::channel::<Result<Bytes>>(CHECK_DEPTH);
-    let plain = futures::stream::unfold(receiver, async |mut receiver| {
-        let piece = receiver.recv().await?;
-        Some((piece, receiver))
-    });
-    let source = Source::new(codec::pack(encoding, plain).even_if_empty());
-    let result = AbortOnDropHandle::new(tokio::spawn(sink.copy_source(source)));
-    Sink::new(Packing { pieces, result: Some(result) })
+/// Where a download goes.
+enum Target {
+    Plain(Sink),
+    /// Very old exporters leave packing to their clients.
+    Packing(Packing),
 }
 
+impl Target {
+    async fn write(&mut self, piece: Bytes) -> Result<()> {
+        match self {
+            Self::Plain(sink) => sink.write(piece).await,
+            Self::Packing(packing) => packing.write(piece).await,
+        }
+    }
+
+    async fn finish(self) -> Result<()> {
+        match self {
+            Self::Plain(sink) => sink.finish().await,
+            Self::Packing(packing) => packing.finish().await,
+        }
+    }
+
+    async fn abort(self, reason: Error) {
+        match self {
+            Self::Plain(sink) => sink.abort(reason),
+            Self::Packing(packing) => packing.abort(reason).await,
+        }
+    }
+}
+
+/// How long a sink may take for what came before a failure, once that is known.
+const REST: Duration = Duration::from_secs(2);
+
+/// Packs plain data for a sink.
 struct Packing {
     pieces: mpsc::Sender<Result<Bytes>>,
     /// Taken by whoever waits for it.
@@ -456,6 +502,17 @@ struct Packing {
 }
 
 impl Packing {
+    fn new(sink: Sink, encoding: Encoding) -> Self {
+        let (pieces, receiver) = mpsc::channel::<Result<Bytes>>(CHECK_DEPTH);
+        let plain = futures::stream::unfold(receiver, async |mut receiver| {
+            let piece = receiver.recv().await?;
+            Some((piece, receiver))
+        });
+        let source = Source::new(codec::pack(Some(encoding), plain).even_if_empty());
+        let result = AbortOnDropHandle::new(tokio::spawn(sink.copy_source(source)));
+        Self { pieces, result: Some(result) }
+    }
+
     async fn result(result: Option<AbortOnDropHandle<Result<u64>>>) -> Result<()> {
         match result {
             Some(result) => match result.await {
@@ -465,28 +522,31 @@ impl Packing {
             None => Err(Error::internal("written to a file that has failed before")),
         }
     }
-}
 
-impl SinkBody for Packing {
-    fn write(&mut self, piece: Bytes) -> BoxFuture<'_, Result<()>> {
-        Box::pin(async move {
-            if self.pieces.send(Ok(piece)).await.is_ok() {
-                return Ok(());
-            }
-            // Nobody takes pieces any more: writing has failed, and the result says why.
-            Self::result(self.result.take()).await?;
-            Err(Error::internal("the task that packs a file ended before the file did"))
-        })
+    async fn write(&mut self, piece: Bytes) -> Result<()> {
+        if self.pieces.send(Ok(piece)).await.is_ok() {
+            return Ok(());
+        }
+        // Nobody takes pieces any more: writing has failed, and the result says why.
+        Self::result(self.result.take()).await?;
+        Err(Error::internal("the task that packs a file ended before the file did"))
     }
 
-    fn finish(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
-        let Self { pieces, result } = *self;
+    async fn finish(self) -> Result<()> {
+        let Self { pieces, result } = self;
         drop(pieces);
-        Box::pin(Self::result(result))
+        Self::result(result).await
     }
 
-    fn abort(self: Box<Self>, reason: Error) {
-        // Dropping the task drops the sink, which tells its reader in its own words.
-        tracing::debug!(%reason, "a packed file is given up");
+    /// The sink gets what came before, and then the reason, if it takes them soon.
+    async fn abort(self, reason: Error) {
+        let Self { pieces, result } = self;
+        let end = async {
+            let _ = pieces.send(Err(reason)).await;
+            drop(pieces);
+            // Its error is the reason.
+            let _ = Self::result(result).await;
+        };
+        let _ = timeout(REST, end).await;
     }
 }

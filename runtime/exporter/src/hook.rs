@@ -298,10 +298,12 @@ fn environment(around: &Surroundings) -> Vec<(&'static str, std::ffi::OsString)>
         ("GIT_TERMINAL_PROMPT", "0".into()),
     ];
     if let Some(tools) = &around.tools {
-        let mut path = std::env::var_os("PATH").unwrap_or_default();
-        path.push(":");
-        path.push(tools);
-        variables.push(("PATH", path));
+        // An empty part means the folder in which the hook runs, whatever somebody has put there.
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = std::env::split_paths(&path).filter(|folder| !folder.as_os_str().is_empty());
+        if let Ok(path) = std::env::join_paths(folders.chain([PathBuf::from(tools)])) {
+            variables.push(("PATH", path));
+        }
     }
     variables
 }

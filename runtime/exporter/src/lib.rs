@@ -30,4 +30,4 @@ pub mod standalone;
 mod unknown;
 
 pub use plan::{Mode, Plan, check};
-pub use registry::{Known, Registry};
+pub use registry::{Commands, Known, Registry};

@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use jumpstarter_core::{
     config::{
         self, DriverInstance, DriverNode, ExporterFile, Isolation, LogLevel, NodeKind, Problem, Problems,
-        References, Subject, nearest, suggest::quoted, tree::NODE_KEYS,
+        References, Subject, nearest,
+        suggest::{did_you_mean, quoted},
+        tree::NODE_KEYS,
     },
     describe::Interface,
     driver::{DriverFactory, Need, Prepared},
 };
 use uuid::Uuid;
 
-use crate::{Registry, unknown};
+use crate::{Commands, Registry, unknown};
 
 /// What a file asks for, ready to be opened.
 pub struct Plan {
@@ -178,6 +180,7 @@ impl Checker<'_> {
             return None;
         };
         self.children(node, instance, factory);
+        self.described(node, instance, factory);
         let type_name = factory.spec().type_name;
         let subject = Subject::new(format!("the configuration of driver `{type_name}`"), &node.path)
             .inside("config")
@@ -206,6 +209,37 @@ impl Checker<'_> {
             .at(instance.driver.span)
             .path(&node.path);
         self.problems.push(problem.help(unknown::help(wanted, self.registry)));
+    }
+
+    /// Help texts for commands that the driver does not have. The existing implementation takes them without a word, and
+    /// they harm nobody, so this is a warning.
+    fn described(
+        &mut self,
+        node: &DriverNode,
+        instance: &DriverInstance,
+        factory: &'static dyn DriverFactory,
+    ) {
+        if instance.methods_description.is_empty() {
+            return;
+        }
+        let Some(Commands { mut names, configured }) = self.registry.commands(factory) else { return };
+        if let Some(key) = configured {
+            let of_config = instance.config.as_map().and_then(|config| config.entry(key));
+            // Which ones there are, is unknown then.
+            let Some(methods) = of_config.and_then(|entry| entry.value.as_map()) else { return };
+            names.extend(methods.iter().map(|entry| entry.key.clone()));
+        }
+        let type_name = factory.spec().type_name;
+        for (name, place) in instance.method_spans.iter().filter(|(name, _)| !names.contains(name)) {
+            let problem = Problem::warning(format!("driver `{type_name}` has no command {}", quoted(name)));
+            let help =
+                did_you_mean(name, names.iter().map(String::as_str), "its commands").unwrap_or_else(|| {
+                    "it has no commands of its own; a device below it is described by its own `description`"
+                        .to_owned()
+                });
+            let path = format!("{}.methods_description", node.path);
+            self.problems.push(problem.at(*place).path(path).help(help));
+        }
     }
 
     /// Children that are missing, superfluous, or of the wrong kind.

@@ -1,8 +1,11 @@
 //! Which drivers this program has.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
-use jumpstarter_core::{describe::Interface, driver::DriverFactory};
+use jumpstarter_core::{
+    describe::Interface,
+    driver::{DriverFactory, DriverSpec},
+};
 
 /// The drivers of a program, by name and alias.
 #[derive(Clone, Default)]
@@ -10,6 +13,16 @@ pub struct Registry {
     drivers: Vec<&'static dyn DriverFactory>,
     by_name: HashMap<&'static str, usize>,
     absent: &'static [Known],
+    commands: Option<Arc<dyn Fn(&'static DriverSpec) -> Commands + Send + Sync>>,
+}
+
+/// What people can call at a device with some driver.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Commands {
+    /// The names of its commands, as they are typed.
+    pub names: Vec<String>,
+    /// The key of its configuration that holds further ones, by name.
+    pub configured: Option<&'static str>,
 }
 
 /// A driver that a file may name although this program does not have it.
@@ -46,6 +59,22 @@ impl Registry {
     pub fn knowing(mut self, drivers: &'static [Known]) -> Self {
         self.absent = drivers;
         self
+    }
+
+    /// Also knows which commands clients have for a driver, so that help texts of others are told. What an interface has
+    /// is not all of it: clients add commands of their own.
+    #[must_use]
+    pub fn with_commands(
+        mut self,
+        commands: impl Fn(&'static DriverSpec) -> Commands + Send + Sync + 'static,
+    ) -> Self {
+        self.commands = Some(Arc::new(commands));
+        self
+    }
+
+    /// The commands of this driver, if they are known.
+    pub(crate) fn commands(&self, driver: &'static dyn DriverFactory) -> Option<Commands> {
+        self.commands.as_deref().map(|commands| commands(driver.spec()))
     }
 
     /// The drivers that are known by name only.

@@ -14,6 +14,7 @@
 //! | `jobs` | the commands of one driver, and their end |
 //! | `group` | a process group and its signals |
 //! | `guard` | the process that outlives a killed exporter |
+//! | [`programs`] | where a program is that is known by its name |
 
 #![deny(unsafe_code)]
 
@@ -21,6 +22,7 @@ mod group;
 mod guard;
 mod job;
 mod jobs;
+pub mod programs;
 
 pub use group::GRACE;
 pub use job::{End, Event, Job, Output, Running};

@@ -15,7 +15,10 @@ use jumpstarter_core::{
     describe::Kind,
     dispatch::{Answer, Args, Payload, Provided, Reply},
 };
-use jumpstarter_transport::status;
+use jumpstarter_transport::{
+    metadata::{ERRORS, KINDS},
+    status,
+};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{Status, metadata::MetadataMap};
 
@@ -43,13 +46,6 @@ impl From<Error> for Failure {
         Self::Error(error)
     }
 }
-
-/// Metadata key with which clients of this implementation ask upstream's calls for errors as native calls have them: with
-/// their kind, and in the words that are meant for people. Its value is [`KINDS`].
-pub(crate) const ERRORS: &str = "x-jumpstarter-errors";
-
-/// See [`ERRORS`].
-pub(crate) const KINDS: &str = "native";
 
 /// Whether a caller of upstream's methods asks for the kinds of errors.
 pub(crate) fn wants_kinds(metadata: &MetadataMap) -> bool {

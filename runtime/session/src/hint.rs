@@ -15,8 +15,10 @@ use crate::report::{CLIENT, NAME};
 /// What upstream's composite says of itself where nobody has described it.
 const GROUP: &str = "Generic composite device";
 
-/// Where the package is, in the sources of this project. It is in no index.
-const SOURCES: &str = "schemas/clients/python";
+/// How to get the package, which is in no index. Whether a client has it is not to be seen from here: its classes are
+/// looked for after the report. So it says when it holds.
+const HOW: &str = "where FOLDER has its wheel. The wheel comes with Jumpstarter in Rust, the program of this exporter; \
+                   ask whoever runs it, or make it from the sources: pip wheel --no-deps schemas/clients/python";
 
 /// Whether a call comes from a Python client.
 pub(crate) fn is_python(metadata: &MetadataMap) -> bool {
@@ -41,9 +43,10 @@ pub(crate) fn add(entries: &mut [DriverInstanceReport]) {
         let composite = entry.labels.get(CLIENT).is_some_and(|class| class == COMPOSITE_CLIENT);
         if let (true, Some(names)) = (composite, wanted.get(&entry.uuid)) {
             let description = entry.description.as_deref().unwrap_or(GROUP);
-            let names = names.join(", ");
+            let names = names.join(" or ");
             entry.description = Some(format!(
-                "{description}\n\nFor {names} in Python: pip install {SOURCES}, which is {GENERATED_DISTRIBUTION}"
+                "{description}\n\nIf {names} is not among the commands below, a Python package is missing: \
+                 pip install --find-links FOLDER {GENERATED_DISTRIBUTION}, {HOW}"
             ));
         }
     }
@@ -83,7 +86,10 @@ mod tests {
         let said: Vec<_> = entries.iter().map(|entry| entry.description.as_deref()).collect();
         let hint = |before: &str| {
             format!(
-                "{before}\n\nFor machine in Python: pip install schemas/clients/python, which is jumpstarter-driver-x"
+                "{before}\n\nIf machine is not among the commands below, a Python package is missing: pip install \
+                 --find-links FOLDER jumpstarter-driver-x, where FOLDER has its wheel. The wheel comes with Jumpstarter in \
+                 Rust, the program of this exporter; ask whoever runs it, or make it from the sources: pip wheel --no-deps \
+                 schemas/clients/python"
             )
         };
         let (own, general) = (hint("My board"), hint("Generic composite device"));

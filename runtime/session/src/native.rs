@@ -13,7 +13,7 @@ use jumpstarter_core::{
     describe::{Kind, Method},
     dispatch::{self, Payload},
 };
-use jumpstarter_transport::{frames::Lost, server::MAX_MESSAGE, status};
+use jumpstarter_transport::{frames::Lost, metadata::INSTANCE, server::MAX_MESSAGE, status};
 use tonic::{
     Status, Streaming,
     body::Body,
@@ -33,9 +33,6 @@ use crate::{
 /// Most bytes of one piece of a byte stream. Larger than that of upstream's stream, because each piece costs two frames
 /// and a message; a quarter of what every gRPC client takes without being told to.
 const PIECE: usize = 1024 * 1024;
-
-/// Metadata key that chooses the instance.
-pub(crate) const INSTANCE: &str = "x-jumpstarter-driver-uuid";
 
 /// What a call of a native service is for.
 #[derive(Clone)]

@@ -30,11 +30,14 @@ fn old_names_work_and_unknown_ones_do_not() {
 }
 
 #[test]
-fn the_schema_knows_defaults_documentation_and_old_names() {
+fn the_schema_knows_defaults_documentation_units_and_old_names() {
     let schema = schemars::schema_for!(BenchConfig).to_value();
     let properties = &schema["properties"];
     assert_eq!(properties["baudrate"]["default"], 115_200);
     assert_eq!(properties["baudrate"]["description"], "Bits per second.");
+    assert_eq!(properties["baudrate"]["x-unit"], "bit/s");
+    assert_eq!(properties["extra"]["x-unit"], "V");
+    assert_eq!(properties["extra"]["examples"], json!([3.3]));
     assert_eq!(properties["settle"]["default"], "PT0.5S");
     assert_eq!(properties["mode"]["default"], "fast");
     assert_eq!(properties["baud"]["deprecated"], true);

@@ -138,6 +138,7 @@ pub struct BenchConfig {
     /// Bits per second.
     #[default = 115_200]
     #[alias("baud")]
+    #[unit = "bit/s"]
     pub baudrate: u32,
     /// Wait after power-on.
     #[default = "500ms"]
@@ -149,6 +150,8 @@ pub struct BenchConfig {
     #[alias("caption")]
     pub title: String,
     /// Extra.
+    #[unit = "V"]
+    #[schemars(extend("examples" = [3.3]))]
     pub extra: Option<f64>,
 }
 

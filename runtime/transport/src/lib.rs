@@ -9,6 +9,7 @@
 //! | [`socket`] | private directories for unix sockets |
 //! | [`frames`] | what the frames of `RouterService.Stream` mean: data, end, loss |
 //! | [`stream`] | a call of `RouterService.Stream`, which cannot end by accident |
+//! | [`metadata`] | keys that only our own ends know |
 //! | [`status`] | errors as gRPC statuses, and back: the only place |
 //! | [`codec`] | streaming compression |
 //! | [`presigned`] | transfers that the exporter does by itself over HTTP |
@@ -22,6 +23,7 @@ mod body;
 pub mod codec;
 pub mod connect;
 pub mod frames;
+pub mod metadata;
 pub mod presigned;
 pub mod server;
 pub mod socket;

@@ -16,8 +16,11 @@
 use std::{convert::Infallible, fmt, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use http::{Request, Response};
-use hyper::{body::Incoming, server::conn::http2};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::conn::auto,
+};
 use jumpstarter_core::{Error, Result};
 use rustix::net::sockopt;
 use rustls::ServerConfig;
@@ -148,7 +151,9 @@ impl Identity {
 /// What [`Server`] and [`Acceptor`] share.
 struct Shared<S> {
     service: S,
-    protocol: http2::Builder<Spawn>,
+    protocol: auto::Builder<Spawn>,
+    /// HTTP/1.1 as well.
+    pages: bool,
     tasks: TaskTracker,
     /// No new connections and requests.
     stop: CancellationToken,
@@ -196,6 +201,8 @@ pub struct Tuning {
     pub connection_window: u32,
     /// How often a quiet connection is asked whether it is still there, and how long the answer may take.
     pub keepalive: Option<(Duration, Duration)>,
+    /// Whether HTTP/1.1 is spoken as well, for browsers and programs that read a page.
+    pub pages: bool,
 }
 
 impl Tuning {
@@ -205,7 +212,12 @@ impl Tuning {
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { stream_window: STREAM_WINDOW, connection_window: CONNECTION_WINDOW, keepalive: None }
+        Self {
+            stream_window: STREAM_WINDOW,
+            connection_window: CONNECTION_WINDOW,
+            keepalive: None,
+            pages: false,
+        }
     }
 }
 
@@ -218,11 +230,17 @@ impl<S: Serve> Server<S> {
     /// A server without listeners, with decisions of its own.
     pub fn tuned(service: S, tuning: &Tuning) -> Self {
         let tasks = TaskTracker::new();
-        let mut protocol = http2::Builder::new(Spawn(tasks.clone()));
-        if let Some((interval, patience)) = tuning.keepalive {
-            protocol.timer(TokioTimer::new()).keep_alive_interval(interval).keep_alive_timeout(patience);
+        let mut protocol = auto::Builder::new(Spawn(tasks.clone()));
+        if tuning.pages {
+            protocol.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE);
+        } else {
+            protocol = protocol.http2_only();
         }
-        protocol
+        let mut http2 = protocol.http2();
+        if let Some((interval, patience)) = tuning.keepalive {
+            http2.timer(TokioTimer::new()).keep_alive_interval(interval).keep_alive_timeout(patience);
+        }
+        http2
             .initial_stream_window_size(tuning.stream_window)
             .initial_connection_window_size(tuning.connection_window)
             .max_frame_size(FRAME)
@@ -233,6 +251,7 @@ impl<S: Serve> Server<S> {
         let shared = Shared {
             service,
             protocol,
+            pages: tuning.pages,
             tasks,
             stop: CancellationToken::new(),
             kill: CancellationToken::new(),
@@ -254,7 +273,13 @@ impl<S: Serve> Server<S> {
     /// Takes connections from a TCP listener, in the background: in clear text, or encrypted when there is an identity.
     pub fn listen_tcp(&self, listener: TcpListener, identity: Option<Identity>) {
         let acceptor = self.acceptor();
-        let tls = identity.map(|identity| TlsAcceptor::from(identity.0));
+        let pages = self.0.0.pages;
+        let tls = identity.map(|Identity(mut config)| {
+            if pages {
+                Arc::make_mut(&mut config).alpn_protocols.push(b"http/1.1".to_vec());
+            }
+            TlsAcceptor::from(config)
+        });
         self.0.0.tasks.spawn(async move {
             while let Some((stream, address)) = acceptor.next(|| listener.accept()).await {
                 prepare(&stream);
@@ -299,7 +324,7 @@ impl<S: Serve> Acceptor<S> {
     /// Serves a connection until it ends, or the server does.
     ///
     /// # Errors
-    /// When the connection is lost or its peer does not speak HTTP/2.
+    /// When the connection is lost or its peer does not speak HTTP/2, or HTTP/1.1 where pages are served.
     pub async fn serve<I>(&self, io: I, peer: Peer) -> Result<(), Error>
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -319,9 +344,7 @@ impl<S: Serve> Acceptor<S> {
                 }
             }
         };
-        end.map_err(|error| {
-            Error::disconnected(format!("a connection failed: {}", innermost(&error))).caused_by(error)
-        })
+        end.map_err(|error| Error::disconnected(format!("a connection failed: {}", innermost(&*error))))
     }
 
     fn spawn<I>(&self, io: I, peer: Peer)

@@ -1,5 +1,6 @@
 //! JSON Schemas of what people write: which files that were right are wrong now.
 
+mod conditions;
 mod forms;
 mod words;
 
@@ -43,7 +44,8 @@ pub(crate) fn without_documentation(schema: Value) -> Value {
 /// Compares two schemas. `place` is where they are, `subject` what messages call their owner.
 pub(crate) fn compare(place: &str, subject: &str, old: &Value, new: &Value, changes: &mut Changes) {
     let (old_root, new_root) = (old, new);
-    let mut comparison = Comparison { old_root, new_root, found: Vec::new(), open: BTreeSet::new() };
+    let mut comparison =
+        Comparison { old_root, new_root, found: Vec::new(), open: BTreeSet::new(), places: Vec::new() };
     comparison.schema(&mut Vec::new(), old, new);
     if comparison.found.is_empty() && old != new {
         let what = "the configuration takes more than it took".to_owned();
@@ -71,6 +73,8 @@ struct Comparison<'a> {
     found: Vec<Found>,
     /// References that are being followed: schemas may contain themselves.
     open: BTreeSet<(String, String)>,
+    /// In which branches of rules: `where …`.
+    places: Vec<String>,
 }
 
 /// Words that are compared one by one; any other one that changes is taken for a break.
@@ -83,6 +87,9 @@ const COMPARED: &[&str] = &[
     "oneOf",
     "anyOf",
     "allOf",
+    "if",
+    "then",
+    "else",
     "properties",
     "required",
     "additionalProperties",
@@ -111,9 +118,12 @@ impl Comparison<'_> {
         verdict: Verdict,
         rule: &'static str,
         path: &[String],
-        what: String,
+        what: impl Into<String>,
         remedy: impl Into<String>,
     ) {
+        let what = what.into();
+        let what =
+            self.places.iter().map(String::as_str).chain([what.as_str()]).collect::<Vec<_>>().join(", ");
         self.found.push(Found { verdict, rule, path: path.to_vec(), what, remedy: remedy.into() });
     }
 
@@ -141,6 +151,8 @@ impl Comparison<'_> {
         {
             self.push(Verdict::Compatible, "key-deprecated", path, format!("{name} is deprecated"), "");
         }
+        self.unit(path, old, new);
+        self.conditions(path, old, new);
         match (choices(old), choices(new)) {
             (Some(old), Some(new)) => {
                 for gone in old.difference(&new) {
@@ -186,6 +198,27 @@ impl Comparison<'_> {
                     REMEDY,
                 );
             }
+        }
+    }
+
+    /// What numbers count. Nothing reads it, but everybody who wrote one had it in mind.
+    fn unit(&mut self, path: &[String], old: &Map<String, Value>, new: &Map<String, Value>) {
+        let unit = |map: &Map<String, Value>| map.get("x-unit").and_then(Value::as_str).map(str::to_owned);
+        match (unit(old), unit(new)) {
+            (Some(old), Some(new)) if old != new => {
+                let what = format!("{} is in {new} where it was in {old}", key(path));
+                self.breaking(
+                    "unit-changed",
+                    path,
+                    what,
+                    "add another key beside it, and convert the old one",
+                );
+            }
+            (None, Some(unit)) => {
+                let what = format!("{} says its unit, {unit}", key(path));
+                self.push(Verdict::Compatible, "unit-named", path, what, "");
+            }
+            _ => {}
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) fn page(source: &Source<'_>, driver: &'static dyn DriverFactory) -> S
     examples(&mut text, source, driver);
     methods(&mut text, spec.provides);
     let made: Vec<_> = driver.children().iter().filter(|child| child.need == Need::Made).collect();
-    commands(&mut text, spec.provides, &made);
+    commands(&mut text, driver, &made);
     text
 }
 
@@ -87,8 +87,38 @@ fn configuration(text: &mut String, driver: &dyn DriverFactory) {
         let words = inner["description"].as_str().unwrap_or_default();
         let _ = write!(text, "{}\n\n{}", prose(words), keys.table(inner, first, &[]));
     }
+    choices(text, &schema);
     let common = json!({ "properties": common });
     let _ = write!(text, "\nLike every driver, it also takes:\n\n{}", keys.table(&common, "", COMMON_KEYS));
+}
+
+/// What the value of one key makes of the keys below another one: `if` this is `const`, `then` those are known.
+fn choices(text: &mut String, schema: &Value) {
+    let mut rows = Vec::new();
+    for part in schema["allOf"].as_array().into_iter().flatten() {
+        let condition = part["if"]["properties"].as_object().into_iter().flatten();
+        for (key, value) in condition.filter_map(|(key, value)| Some((key, value.get("const")?.as_str()?))) {
+            for (below, mapping) in part["then"]["properties"].as_object().into_iter().flatten() {
+                let needed = |name: &String| {
+                    mapping["required"]
+                        .as_array()
+                        .is_some_and(|names| names.iter().any(|known| known == name))
+                };
+                let names = mapping["properties"].as_object().into_iter().flatten().map(|(name, _)| {
+                    if needed(name) { format!("**`{name}`**") } else { format!("`{name}`") }
+                });
+                rows.push([
+                    format!("`{key}: {value}`"),
+                    format!("`{below}`"),
+                    names.collect::<Vec<_>>().join(", "),
+                ]);
+            }
+        }
+    }
+    if !rows.is_empty() {
+        let titles = ["With", "Known in", "Keys; **bold** ones must be there"];
+        let _ = write!(text, "\n{}", table(titles, &rows));
+    }
 }
 
 fn children(text: &mut String, source: &Source<'_>, driver: &dyn DriverFactory) {
@@ -195,17 +225,19 @@ fn methods(text: &mut String, provides: &[&'static Interface]) {
     );
 }
 
-fn commands(text: &mut String, provides: &[&'static Interface], made: &[&ChildSpec]) {
+fn commands(text: &mut String, driver: &dyn DriverFactory, made: &[&ChildSpec]) {
     let mut rows = Vec::new();
-    let mut add = |device: &str, interfaces: &[&'static Interface]| {
-        for command in jumpstarter_cli::reference::device(&interface::entries(interfaces), device) {
+    let mut add = |device: &str, interfaces: &[&'static Interface], client: &str| {
+        let entries = interface::entries(interfaces);
+        for command in jumpstarter_cli::reference::device(&entries, client, device) {
             rows.push([format!("`{}`", command.path), summary(&command.about)]);
         }
     };
-    add("device", provides);
+    let spec = driver.spec();
+    add("device", spec.provides, spec.client_label());
     for child in made {
         if let Some(interface) = child.interface {
-            add(&format!("device {}", child.name), &[interface]);
+            add(&format!("device {}", child.name), &[interface], interface.python);
         }
     }
     if rows.is_empty() {
@@ -216,4 +248,29 @@ fn commands(text: &mut String, provides: &[&'static Interface], made: &[&ChildSp
         "\n## Commands\n\nFor a device that is called `device` in the exporter file. The pages of the interfaces show all options.\n\n{}",
         table(["Command", "Meaning"], &rows)
     );
+    if spec.provides.iter().any(|interface| jumpstarter_cli::reference::is_configured(interface)) {
+        configured(text, driver);
+    }
+}
+
+/// The commands that the configuration of the example names.
+fn configured(text: &mut String, driver: &dyn DriverFactory) {
+    text.push_str(
+        "\nWhich commands there are, the configuration says: each name below `methods` is one. What follows the name are \
+         the arguments of the command that stands there. Those of the example above:\n\n",
+    );
+    let schema = schemas::configuration(driver);
+    let methods = schema["properties"]["methods"]["examples"][0].as_object().cloned().unwrap_or_default();
+    let rows: Vec<_> = methods
+        .iter()
+        .map(|(name, method)| {
+            let command = method.as_str().or_else(|| method["command"].as_str()).unwrap_or_default();
+            let arguments = if command.contains("$1") { " world" } else { "" };
+            let words = method["description"]
+                .as_str()
+                .map_or_else(|| format!("Run the method {name}"), str::to_owned);
+            [format!("`j device {name}{arguments}`"), format!("`{}`", cell(command)), words]
+        })
+        .collect();
+    text.push_str(&table(["Command", "Runs on the exporter", "Meaning"], &rows));
 }

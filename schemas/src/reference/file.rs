@@ -6,6 +6,7 @@ use jumpstarter_core::{
     config::{client, common::COMMON_KEYS, exporter, tree::NODE_KEYS, user},
     schemas,
 };
+use jumpstarter_lab::config as lab;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -44,6 +45,15 @@ pub(super) fn pages() -> Vec<(&'static str, String)> {
                     form, this page and its schema are there already.",
             schema: schemas::client(),
             order: client::FILE_KEYS,
+            elsewhere: &[],
+        },
+        File {
+            name: "lab",
+            title: "The lab file",
+            place: "Any file that `jmp serve --config FILE` names. [A lab](../../lab.md) and \
+                    [who is who in it](../../identity.md) explain what is in it.",
+            schema: lab::schema(),
+            order: lab::FILE_KEYS,
             elsewhere: &[],
         },
         File {

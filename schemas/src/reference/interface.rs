@@ -178,11 +178,15 @@ pub(super) fn entries(interfaces: &[&'static Interface]) -> Vec<ClientEntry> {
 }
 
 fn commands(text: &mut String, interface: &'static Interface) {
-    let commands = jumpstarter_cli::reference::device(&entries(&[interface]), "DEVICE");
+    let commands = jumpstarter_cli::reference::device(&entries(&[interface]), interface.python, "DEVICE");
     if commands.is_empty() {
         return;
     }
-    text.push_str("\n## Commands\n\nIn a shell of `jmp shell`, with the device's name for `DEVICE`:\n");
+    text.push_str("\n## Commands\n\nIn a shell of `jmp shell`, with the device's name for `DEVICE`");
+    if jumpstarter_cli::reference::is_configured(interface) {
+        text.push_str(". The configuration of the driver decides which commands there are; `METHOD` stands for the name of one");
+    }
+    text.push_str(":\n");
     for command in commands {
         let _ = write!(text, "\n```text\n{}```\n", command.help);
     }

@@ -31,13 +31,20 @@ impl<'a> Keys<'a> {
             .into_iter()
             .map(|(key, property)| {
                 let resolved = self.resolved(property);
-                let default = match property.get("default").or_else(|| resolved.get("default")) {
+                let default = property.get("default").or_else(|| resolved.get("default"));
+                let shown = match default {
                     Some(default) => said(default),
                     None if required(key) => "**required**".to_owned(),
                     None => String::new(),
                 };
+                let example = property.get("examples").or_else(|| resolved.get("examples"));
+                let example =
+                    example.and_then(|examples| examples.get(0)).filter(|_| default.is_none_or(says_nothing));
                 let words = property.get("description").or_else(|| resolved.get("description"));
                 let mut meaning = cell(words.and_then(Value::as_str).unwrap_or_default());
+                if let Some(example) = example {
+                    let _ = write!(meaning, " For example `{}`.", cell(&self::shown(example)));
+                }
                 let old = old_names(schema, key);
                 if !old.is_empty() {
                     let _ = write!(meaning, " Old name: {}.", old.join(", "));
@@ -47,10 +54,15 @@ impl<'a> Keys<'a> {
                     .iter()
                     .find(|(known, _)| *known == key)
                     .map_or_else(|| self.linked(property, path, key), |(_, words)| (*words).to_owned());
-                [format!("`{key}`"), cell(&kind), default, meaning]
+                [format!("`{key}`"), cell(&kind), self.unit(property).to_owned(), shown, meaning]
             })
             .collect();
-        table(["Key", "Value", "Default", "Meaning"], &rows)
+        if rows.iter().all(|[_, _, unit, ..]| unit.is_empty()) {
+            let rows: Vec<_> =
+                rows.into_iter().map(|[key, kind, _, default, words]| [key, kind, default, words]).collect();
+            return table(["Key", "Value", "Default", "Meaning"], &rows);
+        }
+        table(["Key", "Value", "Unit", "Default", "Meaning"], &rows)
     }
 
     /// Mappings inside of a mapping, each with the ways to it and its schema.
@@ -72,9 +84,13 @@ impl<'a> Keys<'a> {
             if self.elsewhere.iter().any(|(known, _)| *known == key) {
                 continue;
             }
-            let inner = self.mapping(property);
-            if inner["properties"].as_object().is_some_and(|keys| !keys.is_empty()) {
-                let path = below(path, key);
+            let values = self.values(property);
+            let named = [(self.mapping(property), String::new()), (values, format!(".{NAME}"))];
+            for (inner, name) in named {
+                if !has_keys(inner) {
+                    continue;
+                }
+                let path = format!("{}{name}", below(path, key));
                 if let Some((paths, _)) = found.iter_mut().find(|(_, known)| std::ptr::eq(*known, inner)) {
                     paths.push(path);
                 } else {
@@ -87,13 +103,20 @@ impl<'a> Keys<'a> {
 
     /// What a value may be; a mapping with keys of its own leads to their table.
     fn linked(&self, property: &'a Value, path: &str, key: &str) -> String {
-        let inner = self.mapping(property);
         let kind = self.kind(property);
-        if inner["properties"].as_object().is_none_or(Map::is_empty) {
-            return kind;
-        }
         let anchor = below(path, key).replace('.', "").to_lowercase();
-        format!("[mapping](#{anchor})")
+        if has_keys(self.mapping(property)) {
+            return format!("[mapping](#{anchor})");
+        }
+        let Some(before) = kind.strip_suffix("mapping").filter(|_| has_keys(self.values(property))) else {
+            return kind;
+        };
+        format!("{before}[mapping](#{anchor}{})", NAME.to_lowercase())
+    }
+
+    /// The mapping that the values of a mapping with names of people's own may be.
+    fn values(&self, property: &'a Value) -> &'a Value {
+        self.mapping(&self.mapping(property)["additionalProperties"])
     }
 
     fn resolved(&self, schema: &'a Value) -> &'a Value {
@@ -112,6 +135,13 @@ impl<'a> Keys<'a> {
                 .unwrap_or(schema),
             None => schema,
         }
+    }
+
+    /// What numbers count; nothing for what has no unit.
+    fn unit(&self, property: &'a Value) -> &'a str {
+        let forms = property["anyOf"].as_array().into_iter().flatten().map(|form| self.resolved(form));
+        let mut schemas = [property, self.resolved(property)].into_iter().chain(forms);
+        schemas.find_map(|schema| schema["x-unit"].as_str()).unwrap_or_default()
     }
 
     /// What a value may be, in words.
@@ -142,11 +172,14 @@ impl<'a> Keys<'a> {
                 .collect();
             return choices.join(", ");
         }
-        let names: Vec<&str> = match &schema["type"] {
+        let mut names: Vec<&str> = match &schema["type"] {
             Value::String(name) => vec![name],
             Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
             _ => Vec::new(),
         };
+        if is_number_in_quotes(schema) {
+            names.sort_by_key(|name| *name == "string");
+        }
         let words: Vec<_> =
             names.iter().filter(|name| **name != "null").map(|name| self.word(name, schema)).collect();
         if names.contains(&"array") && names.contains(&"string") {
@@ -156,13 +189,12 @@ impl<'a> Keys<'a> {
     }
 
     fn word(&self, name: &str, schema: &'a Value) -> String {
-        let unit = schema["x-unit"].as_str().map_or_else(String::new, |unit| format!(" {unit}"));
         let range = || match (bound(&schema["minimum"]), bound(&schema["maximum"])) {
-            (Some(least), Some(most)) => format!(", {least} to {most}{unit}"),
-            (Some(least), None) => format!(", {least}{unit} or more"),
-            (None, Some(most)) => format!(", at most {most}{unit}"),
-            (None, None) if unit.is_empty() => String::new(),
-            (None, None) => format!(" of{unit}"),
+            (Some(least), Some(most)) => format!(", {least} to {most}"),
+            (Some(least), None) => format!(", {least} or more"),
+            (None, Some(most)) => format!(", at most {most}"),
+            (None, None) if schema["exclusiveMinimum"] == 0 => " above 0".to_owned(),
+            (None, None) => String::new(),
         };
         match name {
             "integer" => format!("whole number{}", range()),
@@ -171,9 +203,7 @@ impl<'a> Keys<'a> {
             "string" => match schema["format"].as_str() {
                 Some("uuid") => "text, a UUID".to_owned(),
                 Some(format) => format!("text in the format {format}"),
-                None if schema["type"].is_array() && schema["minimum"].is_number() => {
-                    "the same in quotes".to_owned()
-                }
+                None if is_number_in_quotes(schema) => "the same in quotes".to_owned(),
                 None => "text".to_owned(),
             },
             "array" => format!("list of: {}", self.kind(&schema["items"])),
@@ -184,6 +214,18 @@ impl<'a> Keys<'a> {
             other => other.to_owned(),
         }
     }
+}
+
+/// Stands for names that people choose.
+const NAME: &str = "NAME";
+
+fn has_keys(mapping: &Value) -> bool {
+    mapping["properties"].as_object().is_some_and(|keys| !keys.is_empty())
+}
+
+/// Whether text is taken as well, if it is a number.
+fn is_number_in_quotes(schema: &Value) -> bool {
+    schema["type"].is_array() && schema["minimum"].is_number() && schema["pattern"].is_string()
 }
 
 /// Keys with their schemas, without old names.
@@ -200,6 +242,16 @@ fn keys<'s>(schema: &'s Value, order: &[&str]) -> Vec<(&'s str, &'s Value)> {
 
 fn below(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+/// Whether a default leaves open what values look like.
+fn says_nothing(default: &Value) -> bool {
+    match default {
+        Value::String(text) => text.is_empty(),
+        Value::Object(keys) => keys.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        other => other.is_null(),
+    }
 }
 
 /// A default.

@@ -20,6 +20,9 @@ mod interface;
 mod keys;
 mod words;
 
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 
 use jumpstarter_core::{describe::Interface, driver::DriverFactory};

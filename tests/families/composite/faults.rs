@@ -61,12 +61,13 @@ impl Middle {
 
 /// What is written into a file.
 async fn said(file: PathBuf) -> String {
-    loop {
-        match std::fs::read_to_string(&file) {
-            Ok(text) if text.ends_with('\n') => return text.trim().to_owned(),
-            _ => tokio::time::sleep(Duration::from_millis(5)).await,
-        }
-    }
+    let mut said = String::new();
+    crate::until("the command says who it is", || {
+        said = std::fs::read_to_string(&file).unwrap_or_default();
+        said.ends_with('\n')
+    })
+    .await;
+    said.trim().to_owned()
 }
 
 async fn end(call: Child, words: &[&str]) -> String {

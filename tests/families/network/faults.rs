@@ -226,15 +226,18 @@ async fn pitfall_s7_a_slow_peer_stalls_its_own_stream_and_nothing_is_lost() {
         }
     });
     // Until the sender waits.
-    let mut before = 0;
-    loop {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        let now = sent.swap(sent.load(SeqCst), SeqCst);
-        if now > 0 && now == before {
-            break;
+    let waits = async {
+        let mut before = 0;
+        loop {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let now = sent.load(SeqCst);
+            if now > 0 && now == before {
+                return;
+            }
+            before = now;
         }
-        before = now;
-    }
+    };
+    tokio::time::timeout(PATIENCE, waits).await.expect("it has to wait");
     let stalled = sent.load(SeqCst);
     assert!(stalled < PIECES / 2, "{stalled} of {PIECES} pieces went somewhere");
     // Others on the same connection go on.

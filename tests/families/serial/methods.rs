@@ -174,9 +174,8 @@ async fn started(plain: &std::process::Command, hello: &str) -> Result<(), Strin
     let mut child = command.spawn(pts).map_err(|error| error.to_string())?;
     shown(&mut terminal, hello).await?;
     // What is typed before the terminal is raw is thrown away.
-    while tcgetattr(&terminal).is_ok_and(|settings| settings.local_modes.contains(LocalModes::ICANON)) {
-        tokio::task::yield_now().await;
-    }
+    let raw = || !tcgetattr(&terminal).is_ok_and(|mode| mode.local_modes.contains(LocalModes::ICANON));
+    crate::until("the terminal is raw", raw).await;
     terminal.write_all(b"typed").await.map_err(|error| error.to_string())?;
     shown(&mut terminal, "typed").await?;
     terminal.write_all(b"\x02\x02\x02").await.map_err(|error| error.to_string())?;

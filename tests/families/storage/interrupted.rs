@@ -55,9 +55,8 @@ impl Middle {
             Way::Upload => there.path().join("image"),
             Way::Dump => here.path().join("dump.part"),
         };
-        while std::fs::metadata(&arriving).map_or(0, |metadata| metadata.len()) < SOME {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let some = || std::fs::metadata(&arriving).is_ok_and(|metadata| metadata.len() >= SOME);
+        crate::until("something arrives", some).await;
         Self { way, exporter, transfer, here, there }
     }
 
@@ -86,9 +85,7 @@ async fn told(text: &mut String, what: &str, way: Way, transfer: Child, here: &T
 
 /// Until the exporter has removed what was cut.
 async fn empty(folder: &TempDir) {
-    while !names(folder.path()).is_empty() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    crate::until("what was cut is removed", || names(folder.path()).is_empty()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -135,12 +135,18 @@ async fn mistakes_in_the_file_say_what_there_is() {
 async fn removing_everything_leaves_the_storage_itself() {
     let folder = tempfile::tempdir().expect("a folder");
     let root = folder.path().join("root");
-    for (path, scheme) in [("/", "fs"), ("", "fs"), ("./", "fs"), ("a/../", "fs"), ("/", "memory")] {
+    for (path, scheme) in
+        [("/", "fs"), ("", "fs"), ("./", "fs"), (" ", "fs"), ("/", "memory"), (" ", "memory")]
+    {
         let (exporter, device) =
             exporter(&node("storage", scheme, &[("root", &root.display().to_string())])).await;
         let storage: StorageClient = device.client("storage").expect("a storage");
         for file in ["file", "a/b/file"] {
             storage.write(file, &b"x"[..]).await.expect("written");
+        }
+        if scheme == "fs" {
+            // For the library, this name is that of the storage.
+            std::fs::write(root.join(" "), "x").expect("written");
         }
         storage.remove_all(path.to_owned()).await.expect("removed");
         assert!(!storage.exists("file".to_owned()).await.expect("an answer"), "{path:?} {scheme}");
@@ -152,4 +158,65 @@ async fn removing_everything_leaves_the_storage_itself() {
         storage.delete("again".to_owned()).await.expect("deleted");
         exporter.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn removing_everything_below_another_name_leaves_the_rest() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path().display().to_string();
+    let ways = [
+        (r"\", "fs"),
+        (r"x\..", "fs"),
+        (".", "memory"),
+        (r"\", "memory"),
+        ("/..", "memory"),
+        ("a/..", "memory"),
+    ];
+    for (path, scheme) in ways {
+        let (exporter, device) = exporter(&node("storage", scheme, &[("root", &root)])).await;
+        let storage: StorageClient = device.client("storage").expect("a storage");
+        storage.write("a/file", &b"x"[..]).await.expect("written");
+        storage.remove_all(path.to_owned()).await.expect("there is nothing of that name");
+        assert_eq!(storage.read("a/file").await.expect("it is still there"), &b"x"[..], "{path:?} {scheme}");
+        exporter.stop().await;
+    }
+    let (exporter, device) = exporter(&node("storage", "fs", &[("root", &root)])).await;
+    let storage: StorageClient = device.client("storage").expect("a storage");
+    storage.write("a/file", &b"x"[..]).await.expect("written");
+    for path in ["..", "/..", "a/..", "a/../"] {
+        storage.remove_all(path.to_owned()).await.expect_err(path);
+        assert_eq!(storage.read("a/file").await.expect("it is still there"), &b"x"[..], "{path:?}");
+    }
+    exporter.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_there_before_survives_a_rename_onto_what_was_made() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path().join("root");
+    std::fs::create_dir(&root).expect("a folder");
+    std::fs::write(root.join("old"), "from before").expect("written");
+    let nodes = node("storage", "fs", &[("root", &root.display().to_string())])
+        .replace("      scheme", "      remove_created_on_close: true\n      scheme");
+    let (exporter, device) = exporter(&nodes).await;
+    let storage: StorageClient = device.client("storage").expect("a storage");
+    storage.write("tmp", &b"x"[..]).await.expect("written");
+    storage.rename("old".to_owned(), "tmp".to_owned()).await.expect("renamed");
+    // A folder takes what is in it along.
+    storage.write("made/deep/file", &b"x"[..]).await.expect("written");
+    storage.rename("made/deep".to_owned(), "other/place".to_owned()).await.expect("renamed");
+    // These fail, and make folders on the way.
+    storage.copy("tmp".to_owned(), format!("on/the/way/{}", "x".repeat(300))).await.expect_err("a long name");
+    storage
+        .rename("tmp".to_owned(), format!("also/made/{}", "x".repeat(300)))
+        .await
+        .expect_err("a long name");
+    storage.open(format!("and/this/{}", "x".repeat(300)), OpenMode::Write).await.expect_err("a long name");
+    assert!(
+        root.join("also/made").exists() && root.join("and/this").exists() && root.join("on/the/way").exists()
+    );
+    exporter.stop().await;
+    assert_eq!(std::fs::read_to_string(root.join("tmp")).expect("it is there"), "from before");
+    let left = std::fs::read_dir(&root).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+    assert_eq!(left.collect::<Vec<_>>(), ["tmp"]);
 }

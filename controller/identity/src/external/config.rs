@@ -1,10 +1,11 @@
 //! What people write about another issuer: a `JWTAuthenticator` of Kubernetes (`apiserver.config.k8s.io/v1beta1`, 1.33).
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
 /// Another issuer, and what its claims mean.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct JwtAuthenticator {
     /// Who makes the tokens.
@@ -20,7 +21,7 @@ pub struct JwtAuthenticator {
 }
 
 /// Who makes the tokens.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct IssuerSettings {
     /// Its address, exactly as the tokens have it.
@@ -41,7 +42,7 @@ pub struct IssuerSettings {
 }
 
 /// Who somebody is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClaimMappings {
     /// What he is called.
@@ -59,7 +60,7 @@ pub struct ClaimMappings {
 }
 
 /// From a claim, or from an expression.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Mapping {
     /// Which claim.
@@ -74,7 +75,7 @@ pub struct Mapping {
 }
 
 /// Not used.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Extra {
     /// Its name.
@@ -84,7 +85,7 @@ pub struct Extra {
 }
 
 /// A claim must have a value, or an expression must be true.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClaimRule {
     /// Which claim.
@@ -102,7 +103,7 @@ pub struct ClaimRule {
 }
 
 /// An expression must be true.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UserRule {
     /// In CEL, over `user`, which has `username`.

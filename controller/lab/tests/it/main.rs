@@ -1,9 +1,14 @@
 //! Whole labs: what they keep, whom they let in, and what their owner can do.
 
+mod elsewhere;
+mod file;
+mod pages;
+mod providers;
+
 use std::{path::Path, time::Duration};
 
 use http::{Request, StatusCode};
-use jumpstarter_lab::{Data, Leases, Protection, Serving, Settings};
+use jumpstarter_lab::{Data, LabConfig, Protection, Serving, Settings};
 use jumpstarter_protocol::{
     admin::v1::{
         BackupRequest, CreateRequest, Credential, DeleteRequest, GetRequest, IssueRequest, Key, ListRequest,
@@ -19,39 +24,40 @@ use serde_json::{Value, json};
 use tonic::{Code, body::Body, metadata::MetadataValue};
 use tower::ServiceExt as _;
 
-const GRACE: Duration = Duration::from_secs(1);
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
-fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     Settings {
         listen: "127.0.0.1:0".parse().expect("an address"),
         endpoint: None,
         protection: Protection::Own { names: Vec::new() },
-        leases: Leases::default(),
+        config: LabConfig::default(),
+        controller_key: None,
     }
 }
 
-async fn start(folder: &Path) -> Serving {
+pub(crate) async fn start(folder: &Path) -> Serving {
     Serving::start(Data::open(folder).expect("a folder"), &settings()).await.expect("it starts")
 }
 
-async fn admin(folder: &Path) -> AdminServiceClient<Channel> {
+pub(crate) async fn admin(folder: &Path) -> AdminServiceClient<Channel> {
     let socket = Endpoint::Unix(Data::admin_socket(folder));
     AdminServiceClient::new(connect::connect(&socket, &Options::default()).await.expect("a connection"))
 }
 
-async fn channel(serving: &Serving) -> Channel {
+pub(crate) async fn channel(serving: &Serving) -> Channel {
     let options =
         Options { security: Security::VerifiedBy(serving.authority.clone().into()), ..Options::default() };
     let endpoint = Endpoint::parse(&serving.endpoint).expect("an endpoint");
     connect::connect(&endpoint, &options).await.expect("a connection")
 }
 
-fn key(kind: &str, name: &str) -> Key {
+pub(crate) fn key(kind: &str, name: &str) -> Key {
     Key { kind: kind.to_owned(), name: name.to_owned() }
 }
 
-async fn create(admin: &mut AdminServiceClient<Channel>, kind: &str, name: &str) -> Credential {
+pub(crate) async fn create(admin: &mut AdminServiceClient<Channel>, kind: &str, name: &str) -> Credential {
     let json =
         json!({ "kind": kind, "metadata": { "name": name, "labels": { "board": "demo" } } }).to_string();
     let made = admin.create(CreateRequest { json }).await.expect("made").into_inner();
@@ -68,7 +74,7 @@ async fn create(admin: &mut AdminServiceClient<Channel>, kind: &str, name: &str)
         .into_inner()
 }
 
-fn asks<T>(credential: &Credential, name: &str, what: T) -> tonic::Request<T> {
+pub(crate) fn asks<T>(credential: &Credential, name: &str, what: T) -> tonic::Request<T> {
     let mut request = tonic::Request::new(what);
     let value = |text: &str| MetadataValue::try_from(text).expect("printable");
     let metadata = request.metadata_mut();
@@ -79,7 +85,7 @@ fn asks<T>(credential: &Credential, name: &str, what: T) -> tonic::Request<T> {
     request
 }
 
-fn exporters() -> ListExportersRequest {
+pub(crate) fn exporters() -> ListExportersRequest {
     ListExportersRequest { parent: "namespaces/default".to_owned(), ..ListExportersRequest::default() }
 }
 
@@ -226,13 +232,37 @@ async fn a_backup_is_a_lab_of_its_own() {
     create(&mut owner, "Exporter", "rig").await;
     let file = folder.path().join("backup.db");
     owner.backup(BackupRequest { path: file.display().to_string() }).await.expect("written");
+    let running = Data::restore(&path, &file).expect_err("it is at work");
+    assert!(running.starts_with("another lab runs in "), "{running}");
     drop(Data::open(&copy).expect("a folder"));
-    std::fs::rename(&file, copy.join("lab.db")).expect("moved");
+    let before = Data::restore(&copy, &file).expect("restored").expect("there was one");
+    assert!(before.ends_with("lab.db.replaced-1"), "{}", before.display());
+    assert!(Data::restore(&copy, &folder.path().join("none")).is_err());
     let other = start(&copy).await;
     let request = ListRequest { kind: "Exporter".to_owned(), selector: "board=demo".to_owned() };
     let found = admin(&copy).await.list(request).await.expect("a list").into_inner().objects;
     assert_eq!(found.len(), 1);
     other.stop(GRACE).await;
+    serving.stop(GRACE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gone_is_what_was_made_after_a_backup_that_is_put_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("lab");
+    let serving = start(&path).await;
+    let mut owner = admin(&path).await;
+    let me = create(&mut owner, "Client", "me").await;
+    let file = folder.path().join("backup.db");
+    owner.backup(BackupRequest { path: file.display().to_string() }).await.expect("written");
+    create(&mut owner, "Exporter", "rig").await;
+    serving.stop(GRACE).await;
+    Data::restore(&path, &file).expect("restored");
+    let serving = start(&path).await;
+    let mut client = ClientServiceClient::new(channel(&serving).await);
+    // The keys are where they were, so tokens are good as before.
+    let seen = client.list_exporters(asks(&me, "me", exporters())).await.expect("a list").into_inner();
+    assert_eq!(seen.exporters, []);
     serving.stop(GRACE).await;
 }
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt as _;
-use jumpstarter_api::{Client, ClientSpec, Exporter, ExporterSpec, ObjectMeta};
+use jumpstarter_api::{Client, ClientSpec, Exporter, ExporterSpec, Lease as Stored, ObjectMeta};
 use jumpstarter_identity::{Authenticator, Https, Issuer, SigningKey};
 use jumpstarter_leasing::Settings;
 use jumpstarter_protocol::{
@@ -15,10 +15,10 @@ use jumpstarter_protocol::{
 };
 use jumpstarter_router::{Key, Tokens};
 use jumpstarter_service::{
-    Callers, Clients, Exporters, Lab, Listeners, Route, Routers, caller::Acting, clients::Policy,
+    Callers, Clients, Clock, Exporters, Lab, Listeners, Route, Routers, caller::Acting, clients::Policy,
     routers::Load,
 };
-use jumpstarter_store::{Engine, Nowhere};
+use jumpstarter_store::{Engine, Nowhere, engine::Options};
 use tokio::task::JoinHandle;
 use tonic::{Request, Status, metadata::MetadataValue};
 
@@ -72,7 +72,17 @@ fn meta(name: &str, labels: &[(&str, &str)]) -> ObjectMeta {
 
 impl Bench {
     pub(crate) fn new() -> Self {
-        let mut bench = Self::idle();
+        Self::by(Clock::default())
+    }
+
+    /// By a clock that stands until it is moved.
+    pub(crate) fn standing() -> (Self, Clock) {
+        let clock = Clock::manual("2026-11-20T12:00:00Z".parse().expect("a time"));
+        (Self::by(clock.clone()), clock)
+    }
+
+    fn by(clock: Clock) -> Self {
+        let mut bench = Self::resting(clock);
         let at_work = bench.lab.clone();
         let work = tokio::spawn(async move { at_work.run().await.expect("it goes on") });
         bench.work = Some(work);
@@ -81,8 +91,14 @@ impl Bench {
 
     /// In which nothing happens by itself.
     pub(crate) fn idle() -> Self {
-        let store = Arc::new(Engine::open(Nowhere).expect("a store"));
-        let lab = Lab::new(store, NAMESPACE, Settings::default());
+        Self::resting(Clock::default())
+    }
+
+    fn resting(clock: Clock) -> Self {
+        let of_store = clock.clone();
+        let options = Options { clock: Arc::new(move || of_store.now()), ..Options::default() };
+        let store = Arc::new(Engine::open_with(Nowhere, options).expect("a store"));
+        let lab = Lab::at(store, NAMESPACE, Settings::default(), clock);
         let issuer = Issuer::new(SigningKey::random().expect("a key"));
         let authenticator = Authenticator::<Https>::new(Vec::new(), issuer).expect("one issuer");
         let callers = Callers::new(lab.clone(), authenticator, false);
@@ -140,6 +156,17 @@ impl Bench {
         self.exporters.report_status(rig.asks(request)).await.expect("written down");
     }
 
+    /// Waits until a lease is over.
+    pub(crate) async fn ended(&self, lease: &str) {
+        let mut changes = self.lab.changes::<Stored>(lease);
+        let over = async {
+            while !self.lab.get::<Stored>(lease).await.expect("there").is_ended() {
+                changes.changed().await.expect("the lab goes on");
+            }
+        };
+        tokio::time::timeout(SOON, over).await.expect("it ends in time");
+    }
+
     pub(crate) async fn told(&self, rig: &Caller) -> Told {
         let stream = self.exporters.status(rig.asks(StatusRequest {})).await.expect("a stream");
         Told(stream.into_inner())
@@ -167,6 +194,11 @@ impl Told {
     pub(crate) async fn next(&mut self) -> StatusResponse {
         let next = tokio::time::timeout(SOON, self.0.next()).await.expect("it is told in time");
         next.expect("the stream goes on").expect("no error")
+    }
+
+    /// The same, whenever it comes.
+    pub(crate) async fn whenever(&mut self) -> StatusResponse {
+        self.0.next().await.expect("the stream goes on").expect("no error")
     }
 
     pub(crate) async fn fails(&mut self) -> Status {

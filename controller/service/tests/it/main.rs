@@ -4,3 +4,4 @@ mod access;
 mod bench;
 mod leases;
 mod listeners;
+mod time;

@@ -98,9 +98,12 @@ async fn pitfall_s1_a_cut_flash_marks_the_image_and_fails_at_both_ends() -> Resu
     // Cut once the board has begun to write: before that, the old image would rightly still be there.
     let begun = folder.path().join("image.incomplete");
     let cut = async move {
-        while !begun.exists() {
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-        }
+        let writing = async {
+            while !begun.exists() {
+                tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(30), writing).await.expect("it begins");
         Err(jumpstarter::Error::disconnected("cable pulled"))
     };
     let half = futures::stream::iter([Ok(Bytes::from_static(b"#!board\nprint Half"))]);

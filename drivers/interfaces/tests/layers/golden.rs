@@ -14,7 +14,7 @@ use prost_reflect::DynamicMessage;
 use prost_types::Value;
 
 use super::{
-    hosting::{Subject, handle, subjects},
+    hosting::{Subject, everything, handle},
     proto::messages,
     values::{same, same_field, same_message, sample},
 };
@@ -153,7 +153,7 @@ fn every_method_sends_the_bytes_that_were_reviewed() {
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     settings.bind(|| {
-        for subject in subjects() {
+        for subject in everything() {
             let mut out = String::new();
             for (index, method) in subject.interface.methods.iter().enumerate() {
                 if method.kind == Kind::Bytes {

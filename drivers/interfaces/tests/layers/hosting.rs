@@ -23,6 +23,8 @@ use jumpstarter_interfaces::{
 use prost_types::Value;
 use uuid::Uuid;
 
+use super::probe::{Probe, ProbeClient};
+
 /// One interface, and how its client is hosted.
 #[derive(Clone, Copy)]
 pub(crate) struct Subject {
@@ -31,9 +33,9 @@ pub(crate) struct Subject {
 }
 
 macro_rules! subjects {
-    ($($interface:ident: $client:ident,)*) => {
-        /// Every interface of the crate.
-        pub(crate) fn subjects() -> Vec<Subject> {
+    ($(#[$doc:meta])* $name:ident: $($interface:ident: $client:ident,)*) => {
+        $(#[$doc])*
+        pub(crate) fn $name() -> Vec<Subject> {
             vec![$(Subject {
                 interface: $client::INTERFACE,
                 host: |target| {
@@ -46,6 +48,8 @@ macro_rules! subjects {
 }
 
 subjects! {
+    /// Every interface of the crate.
+    subjects:
     Power: PowerClient,
     Serial: SerialClient,
     Network: NetworkClient,
@@ -60,6 +64,17 @@ subjects! {
     Machine: MachineClient,
     Shell: ShellClient,
     Storage: StorageClient,
+}
+
+subjects! {
+    /// Interfaces of these tests, with types that no interface of the crate has, or not at every place.
+    probes:
+    Probe: ProbeClient,
+}
+
+/// All of them.
+pub(crate) fn everything() -> Vec<Subject> {
+    [subjects(), probes()].concat()
 }
 
 /// The handle that stands for every file.

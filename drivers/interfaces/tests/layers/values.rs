@@ -22,7 +22,10 @@ pub(crate) fn sample(ty: Type, name: &str) -> Value {
         Type::F32 | Type::F64 => number(seed + 0.5),
         Type::Str | Type::Bytes => text(format!("a {name}")),
         Type::Format(format) => text(formatted(format)),
-        Type::Json => map(BTreeMap::from([("key".to_owned(), number(1.0))])),
+        Type::Json => {
+            let nested = list(vec![null(), boolean(false), text(name), number(-0.5)]);
+            map(BTreeMap::from([("key".to_owned(), nested)]))
+        }
         Type::Duration => text("PT2.5S"),
         Type::Opt(inner) => sample(*inner, name),
         Type::List(item) => list(vec![sample(*item, name)]),
@@ -68,10 +71,14 @@ pub(crate) fn any_value(ty: Type, depth: u32) -> BoxedStrategy<Value> {
         Type::F64 => prop_oneof![any::<f64>(), Just(0.0)].prop_map(|float| number(float + 0.0)).boxed(),
         Type::Str | Type::Bytes => ".{0,8}".prop_map(text).boxed(),
         Type::Format(_) => Just(sample(ty, "")).boxed(),
-        Type::Json => prop_oneof![any::<bool>().prop_map(boolean), ".{0,4}".prop_map(text)].boxed(),
-        Type::Duration => {
-            (0..1_000_000_u32).prop_map(|millis| text(format!("PT{}S", f64::from(millis) / 1000.0))).boxed()
-        }
+        Type::Json => any_json(),
+        // To the microsecond, which is what the text of upstream has.
+        Type::Duration => prop_oneof![
+            Just(text("PT0S")),
+            (0..10_000_000_000_u64, 0..1_000_000_u32)
+                .prop_map(|(seconds, micros)| text(format!("PT{seconds}.{micros:06}S"))),
+        ]
+        .boxed(),
         Type::Opt(inner) => {
             option::of(any_value(*inner, depth)).prop_map(|value| value.unwrap_or_else(null)).boxed()
         }
@@ -103,6 +110,30 @@ pub(crate) fn any_value(ty: Type, depth: u32) -> BoxedStrategy<Value> {
     }
 }
 
+/// Any JSON, a few levels deep. One key at most: the other implementation keeps maps in no order.
+fn any_json() -> BoxedStrategy<Value> {
+    let leaf = prop_oneof![
+        Just(null()),
+        any::<bool>().prop_map(boolean),
+        any::<f64>().prop_map(|float| number(float + 0.0)),
+        ".{0,4}".prop_map(text),
+    ];
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            collection::vec(inner.clone(), 0..3).prop_map(list),
+            collection::btree_map(".{0,4}", inner, 0..2).prop_map(map),
+        ]
+    })
+    .boxed()
+}
+
+/// Seconds and nanoseconds of a text such as `PT2.5S`, the only form that these tests write.
+fn parts(text: &str) -> Option<(i64, i32)> {
+    let number = text.strip_prefix("PT")?.strip_suffix('S')?;
+    let (seconds, fraction) = number.split_once('.').unwrap_or((number, ""));
+    Some((seconds.parse().ok()?, format!("{fraction:0<9}").parse().ok()?))
+}
+
 /// Whether what prost-reflect read is this value, to the bit.
 #[allow(clippy::float_cmp)]
 pub(crate) fn same(ty: Type, ours: &Value, theirs: &prost_reflect::Value) -> bool {
@@ -131,8 +162,11 @@ pub(crate) fn same(ty: Type, ours: &Value, theirs: &prost_reflect::Value) -> boo
                 && a.fields.iter().all(|(key, a)| of(key).is_some_and(|b| same(*item, a, b)))
         }
         (Type::Message(spec), Some(_), Theirs::Message(b)) => same_message(spec(), ours, b),
-        // Upstream's text for lengths of time is compared where it is printed.
-        (Type::Duration | Type::Json, Some(_), Theirs::Message(_)) => true,
+        (Type::Duration, Some(Kind::StringValue(a)), Theirs::Message(b)) => {
+            let read: prost_types::Duration = b.transcode_to().expect("a length of time");
+            parts(a) == Some((read.seconds, read.nanos))
+        }
+        (Type::Json, Some(_), Theirs::Message(b)) => b.transcode_to::<Value>().expect("JSON") == *ours,
         _ => false,
     }
 }
@@ -151,7 +185,9 @@ pub(crate) fn same_message(spec: &'static MessageSpec, ours: &Value, theirs: &Dy
 /// Whether a field holds this value, or is absent where that is null.
 pub(crate) fn same_field(ty: Type, name: &str, ours: &Value, theirs: &DynamicMessage) -> bool {
     let Some(field) = theirs.descriptor().get_field_by_name(name) else { return false };
-    if is_null(ours) { !theirs.has_field(&field) } else { same(ty, ours, &theirs.get_field(&field)) }
+    // In JSON, null is a value like any other.
+    let absent = is_null(ours) && !matches!(ty, Type::Json);
+    if absent { !theirs.has_field(&field) } else { same(ty, ours, &theirs.get_field(&field)) }
 }
 
 fn number_of(spec: &'static EnumSpec, text: &str) -> Option<i32> {

@@ -25,7 +25,7 @@ use demuxer::{Place, Setup};
 #[derive(Clone, Debug)]
 pub struct NvDemuxSerialConfig {
     /// The demultiplexer, `nv_tcu_demuxer`: its path, or its name if it is where programs are looked for (`PATH`).
-    #[schemars(extend("minLength" = 1))]
+    #[schemars(extend("minLength" = 1, "examples" = ["/opt/nvidia/nv_tcu_demuxer"]))]
     pub demuxer_path: PathBuf,
     /// The device file of the debug port, or a pattern for it; of several that match, the first by name is taken.
     #[default = "/dev/serial/by-id/usb-NVIDIA_Tegra_On-Platform_Operator_*-if01"]
@@ -38,8 +38,11 @@ pub struct NvDemuxSerialConfig {
     pub chip: String,
     /// Symbols per second.
     #[default = 115_200]
+    #[unit = "Bd"]
     pub baudrate: u32,
     /// Send at most this many characters per second, for devices that lose input that comes faster.
+    #[unit = "characters/s"]
+    #[schemars(extend("examples" = [200]))]
     pub cps: Option<f64>,
     /// How long a connection waits for the demultiplexer to offer the console.
     #[default = "10s"]

@@ -1,12 +1,9 @@
 //! Whether the demultiplexer is there.
 
-use std::{
-    fs, io,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, os::unix::fs::PermissionsExt as _, path::Path};
 
 use jumpstarter::{Error, Result};
+use jumpstarter_process::programs;
 
 /// Finds a program that is missing at the start, and not with the first connection.
 ///
@@ -16,7 +13,7 @@ pub(super) fn check(program: &Path) -> Result<()> {
     let wrong =
         |why: &str| Err(Error::configuration(format!("`demuxer_path`: {}: {why}", program.display())));
     if program.parent() == Some(Path::new("")) {
-        return match in_search_path(program) {
+        return match programs::find(program) {
             Some(_) => Ok(()),
             None => wrong("there is no such program in PATH; write its whole path"),
         };
@@ -28,11 +25,6 @@ pub(super) fn check(program: &Path) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => wrong("there is no such program"),
         Err(error) => wrong(&error.to_string()),
     }
-}
-
-fn in_search_path(name: &Path) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|place| place.is_file())
 }
 
 #[cfg(test)]

@@ -8,6 +8,9 @@ use crate::Device;
 /// Label of a device that says which bus it is: `system` or `session`.
 pub const KIND: &str = "jumpstarter.dev/dbusnetwork/kind";
 
+/// The class of upstream's client for such a device.
+pub const PYTHON: &str = "jumpstarter_driver_network.client.DbusNetworkClient";
+
 /// A local port that leads to a bus, and the variable of the environment that tells D-Bus programs about it. Dropping it
 /// closes the port.
 ///

@@ -464,6 +464,106 @@ async fn a_very_old_exporter_leaves_packing_to_us() {
 }
 
 #[tokio::test]
+async fn what_came_of_a_dump_that_is_packed_here_stays_when_it_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, part) = (folder.path().join("dump"), folder.path().join("dump.part"));
+    // The stream is cut, or the call fails while it is open.
+    for result in [Ok(value::null()), Err(Status::unknown("the device has gone"))] {
+        let cut = result.is_ok().then(|| Err(Status::unavailable("lost")));
+        // Files are written in steps of 1 MiB.
+        let noise = noise(3_000_000);
+        let frames = noise.chunks(1_000_000).map(|piece| data(piece.to_vec())).chain(cut).collect();
+        let (failing, part_there) = (result.clone(), part.clone());
+        let peer = dumper(Peer::legacy(), None, frames).on_call(move |_| {
+            let (result, part) = (failing.clone(), part_there.clone());
+            async move {
+                while std::fs::metadata(&part).map_or(0, |file| file.len()) == 0 {
+                    tokio::task::yield_now().await;
+                }
+                result
+            }
+        });
+        let (device, _server) = peer.device().await;
+        let sink = jumpstarter_client::files::write(&file).await.unwrap().packed_as(Some("zstd"));
+        let client = GadgetClient::of(&device);
+        let dumped = tokio::time::timeout(std::time::Duration::from_mins(1), client.dump(sink)).await;
+        dumped.expect("something is written").unwrap_err();
+        assert!(std::fs::metadata(&part).unwrap().len() > 0 && !file.exists(), "{result:?}");
+        std::fs::remove_file(&part).unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_fails_does_not_wait_for_a_file_that_nobody_takes() {
+    /// A pipe that is full.
+    struct Full(Option<oneshot::Sender<()>>, Option<oneshot::Sender<Error>>);
+    impl jumpstarter_core::resource::SinkBody for Full {
+        fn write(&mut self, _: Bytes) -> futures::future::BoxFuture<'_, jumpstarter_core::Result<()>> {
+            self.0.take().unwrap().send(()).unwrap();
+            Box::pin(std::future::pending())
+        }
+
+        fn finish(self: Box<Self>) -> futures::future::BoxFuture<'static, jumpstarter_core::Result<()>> {
+            Box::pin(std::future::pending())
+        }
+
+        fn abort(mut self: Box<Self>, reason: Error) {
+            self.1.take().unwrap().send(reason).unwrap();
+        }
+    }
+    let (writing, written) = oneshot::channel();
+    let (told, reason) = oneshot::channel();
+    let written = Arc::new(Mutex::new(Some(written)));
+    let peer = dumper(Peer::legacy(), Some(""), vec![data("ab")]).on_call(move |_| {
+        let written = written.clone();
+        async move {
+            written.lock().await.take().unwrap().await.unwrap();
+            Err(Status::unknown("the device has gone"))
+        }
+    });
+    let (device, _server) = peer.device().await;
+    let sink = Sink::new(Full(Some(writing), Some(told)));
+    let error = GadgetClient::of(&device).dump(sink).await.unwrap_err();
+    assert_eq!(error.message(), "the device has gone");
+    // Otherwise it is only dropped, when all patience is at an end.
+    assert_eq!(reason.await.unwrap().message(), "the call has failed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_fails_does_not_wait_long_for_a_file_that_never_ends() {
+    /// Something that has everything and does not say so.
+    struct Endless(Option<oneshot::Sender<()>>);
+    impl jumpstarter_core::resource::SinkBody for Endless {
+        fn write(&mut self, _: Bytes) -> futures::future::BoxFuture<'_, jumpstarter_core::Result<()>> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn finish(mut self: Box<Self>) -> futures::future::BoxFuture<'static, jumpstarter_core::Result<()>> {
+            self.0.take().unwrap().send(()).unwrap();
+            Box::pin(std::future::pending())
+        }
+
+        fn abort(self: Box<Self>, _: Error) {}
+    }
+    let (finishing, finished) = oneshot::channel();
+    let finished = Arc::new(Mutex::new(Some(finished)));
+    let peer = dumper(Peer::legacy(), Some(""), vec![data("ab"), goaway()]).on_call(move |_| {
+        let finished = finished.clone();
+        async move {
+            finished.lock().await.take().unwrap().await.unwrap();
+            Err(Status::unknown("the device has gone"))
+        }
+    });
+    let (device, _server) = peer.device().await;
+    let begun = tokio::time::Instant::now();
+    let sink = Sink::new(Endless(Some(finishing)));
+    let error = GadgetClient::of(&device).dump(sink).await.unwrap_err();
+    assert_eq!(error.message(), "the device has gone");
+    // The clock of this test stands still unless everybody waits.
+    assert!(begun.elapsed() < jumpstarter_client::connection::Patience::default().stall);
+}
+
+#[tokio::test]
 async fn a_note_about_a_dump_is_verified() {
     let digest = hex(&Sha256::digest(b"abc"));
     for (note, complete) in [

@@ -314,7 +314,7 @@ impl ClientConfig {
         let written = self.spans.clone();
         let absent = |key: &str| !written.contains_key(key);
         // What is listed as replacing a file's words in the default file does so there only.
-        let may = |key: &str| mode == Environment::Overrides || absent(key);
+        let overrides = mode == Environment::Overrides;
         if let Some(metadata) = top::from_variable::<Metadata>(variable, "JMP_METADATA", problems)
             && absent("metadata")
         {
@@ -324,17 +324,17 @@ impl ClientConfig {
         self.metadata.namespace = self.metadata.namespace.take().or_else(|| variable("JMP_NAMESPACE"));
         let text = |name| variable(name).map(|value| value.trim().to_owned());
         let secret = |value| Spanned { value: Secret::new(value), span: Span::START };
-        if let Some(value) = text("JMP_ENDPOINT").filter(|_| self.endpoint.is_none() || may("endpoint")) {
+        if let Some(value) = text("JMP_ENDPOINT").filter(|_| overrides || self.endpoint.is_none()) {
             self.endpoint = Some(Spanned { value, span: Span::START });
         }
-        if let Some(value) = text("JMP_TOKEN").filter(|_| self.token.is_none() || may("token")) {
+        if let Some(value) = text("JMP_TOKEN").filter(|_| overrides || self.token.is_none()) {
             self.token = Some(secret(value));
         }
         if let Some(value) = text("JMP_REFRESH_TOKEN").filter(|_| self.refresh_token.is_none()) {
             self.refresh_token = Some(secret(value));
         }
         if let Some(tls) = top::from_variable(variable, "JMP_TLS", problems)
-            && may("tls")
+            && (overrides || absent("tls"))
         {
             self.tls = tls;
         }

@@ -18,7 +18,7 @@ pub struct CommonConfig {
     pub labels: IndexMap<String, String>,
     /// A fixed identity instead of a new one per session.
     #[serde(deserialize_with = "identity")]
-    #[schemars(extend("pattern" = UUID))]
+    #[schemars(extend("pattern" = UUID, "examples" = ["6f0ac5b5-0f4e-4b5f-8a27-60e4b3d1a001"]))]
     pub uuid: Option<Uuid>,
     /// The least important log records of this driver that are sent to clients.
     pub log_level: LogLevel,

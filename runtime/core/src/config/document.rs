@@ -138,8 +138,13 @@ pub struct Entry {
 impl Entry {
     /// Where to point: at the value, or at the key when the value was left out.
     pub fn place(&self) -> Span {
-        if self.value.span.is_empty() { self.key_span } else { self.value.span }
+        place(self.key_span, &self.value)
     }
+}
+
+/// Where to point: at the value, or at its key when the value was left out.
+pub(super) fn place(key: Span, value: &Node) -> Span {
+    if value.span.is_empty() { key } else { value.span }
 }
 
 impl Map {

@@ -9,6 +9,9 @@ use super::source::Source;
 /// At most so many places that are no UTF-8 are told, one for each line.
 const PLACES: usize = 10;
 
+/// So many bytes behind the one that shows that a file is no text are looked at.
+const BEHIND: usize = 80;
+
 /// What came out of [`text`].
 #[derive(Debug)]
 pub struct Text {
@@ -21,30 +24,26 @@ pub struct Text {
 
 /// The text of a file. `name` is what messages call it.
 pub fn text(name: &str, bytes: Vec<u8>) -> Text {
-    let refused = |message: String, help: &str| {
-        let problem = Problem::error(message).help(help).in_source(&Arc::new(Source::new(name, "")));
+    // Nobody wants to look at more of it than the line that shows what it is.
+    let refused = |at: usize, message: String, help: &str| {
+        let shown = &bytes[..bytes.len().min(at + BEHIND)];
+        let source = Arc::new(Source::new(name, replaced(shown, |_, _| {})));
+        let problem = Problem::error(message).at(source.span_at(at, 1)).help(help).in_source(&source);
         Text { text: None, problems: problem.into() }
     };
     if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
-        return refused("the file is written in UTF-16".to_owned(), "save it as UTF-8");
+        return refused(0, "the file is written in UTF-16".to_owned(), "save it as UTF-8");
     }
     if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
         let help = "an exporter file is YAML: text in UTF-8";
-        return refused(format!("the file is no text: byte {} is zero", at + 1), help);
+        return refused(at, format!("the file is no text: byte {} is zero", at + 1), help);
     }
     let bytes = match String::from_utf8(bytes) {
         Ok(text) => return Text { text: Some(text), problems: Problems::new() },
         Err(error) => error.into_bytes(),
     };
-    let mut text = String::with_capacity(bytes.len());
     let mut wrong = Vec::new();
-    for chunk in bytes.utf8_chunks() {
-        text.push_str(chunk.valid());
-        for byte in chunk.invalid() {
-            wrong.push((text.len(), *byte));
-            text.push('?');
-        }
-    }
+    let text = replaced(&bytes, |at, byte| wrong.push((at, byte)));
     let source = Arc::new(Source::new(name, text.as_str()));
     let mut problems = Problems::new();
     let mut line = 0;
@@ -61,6 +60,19 @@ pub fn text(name: &str, bytes: Vec<u8>) -> Text {
         );
     }
     Text { text: Some(text), problems }
+}
+
+/// The text of these bytes, with a `?` for each one that is no UTF-8, so that every place keeps its offset.
+fn replaced(bytes: &[u8], mut wrong: impl FnMut(usize, u8)) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            wrong(text.len(), *byte);
+            text.push('?');
+        }
+    }
+    text
 }
 
 /// The problem of a file that is too long to be read, with its length in bytes if that is known.
@@ -95,8 +107,22 @@ mod tests {
 
     #[test]
     fn what_is_no_text_at_all_has_one_problem() {
-        assert_eq!(lines(&text("a", b"\xff\xfea\0".to_vec())), ["a: the file is written in UTF-16"]);
-        assert_eq!(lines(&text("a", b"\x7fELF\0".to_vec())), ["a: the file is no text: byte 5 is zero"]);
+        assert_eq!(lines(&text("a", b"\xff\xfea\0".to_vec())), ["a:1:1: the file is written in UTF-16"]);
+        assert_eq!(lines(&text("a", b"\x7fELF\0".to_vec())), ["a:1:5: the file is no text: byte 5 is zero"]);
         assert_eq!(lines(&text("a", "\u{fc}: 1".into())), [] as [String; 0]);
+    }
+
+    #[test]
+    fn what_is_no_text_is_shown_where_that_is_seen_and_cannot_drive_the_terminal() {
+        let read = text("rig.yaml", b"kind: x\na: \x1b[31m\xff\0\0 and more\nb: 1\n".to_vec());
+        let shown = "rig.yaml: 1 problem\n\nerror: the file is no text: byte 18 is zero\n   \
+                     ┌ rig.yaml:2:10\n 2 │ a: \u{FFFD}[31m?\u{FFFD}\u{FFFD} and more\n   │          ^\n   \
+                     help: an exporter file is YAML: text in UTF-8";
+        assert_eq!(read.problems.render(), shown);
+        let json = serde_json::to_value(&read.problems).unwrap();
+        assert_eq!(
+            (&json[0]["line"], &json[0]["column"], &json[0]["start"]),
+            (&2.into(), &10.into(), &17.into())
+        );
     }
 }

@@ -108,7 +108,7 @@ impl Problem {
         self
     }
 
-    /// What stands behind the underline instead of the path.
+    /// What stands behind the underline and the path.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(bounded(&label.into()));
@@ -174,7 +174,7 @@ impl Problem {
         &self.message
     }
 
-    /// The words behind the underline, when they are not the path.
+    /// The words behind the underline and the path, if there are any.
     pub fn label_text(&self) -> Option<&str> {
         self.label.as_deref()
     }

@@ -85,8 +85,12 @@ fn excerpt(text: &mut String, source: &Source, span: Span, problem: &Problem, wi
         }
     }
     let _ = writeln!(text, "{:>width$} │ {}", span.line, view.shown);
-    let label = problem.label_text().unwrap_or_else(|| problem.tree_path());
+    let words = match (problem.tree_path(), problem.label_text()) {
+        (path, None) => path.to_owned(),
+        ("", Some(label)) => label.to_owned(),
+        (path, Some(label)) => format!("{path}: {label}"),
+    };
     let underline =
-        format!("{:>width$} │ {}{} {label}", "", " ".repeat(view.offset), "^".repeat(view.length));
+        format!("{:>width$} │ {}{} {words}", "", " ".repeat(view.offset), "^".repeat(view.length));
     let _ = writeln!(text, "{}", underline.trim_end());
 }

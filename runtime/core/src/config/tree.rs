@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 
 use super::common::{COMMON_KEYS, CommonConfig, Isolation};
 use super::decode::decode;
-use super::document::{Entry, Map, Node, Value};
+use super::document::{self, Entry, Map, Node, Value};
 use super::problem::{Problem, Problems};
 use super::source::{Span, Spanned};
 use super::subject::Subject;
@@ -87,6 +87,8 @@ pub struct DriverInstance {
     pub children: IndexMap<String, DriverNode>,
     /// Help texts of methods, by name.
     pub methods_description: IndexMap<String, String>,
+    /// Where these names stand.
+    pub method_spans: IndexMap<String, Span>,
     /// Where it runs.
     pub isolation: Isolation,
 }
@@ -243,7 +245,7 @@ pub(super) fn read_nodes(
             let node = match above {
                 // What it is follows from the next lines, where it is reported.
                 Some(_) => DriverNode::broken(child, path, names),
-                None => read_node(child, path, names, problems, read),
+                None => read_node(child.into(), path, names, problems, read),
             };
             Some((child.key.clone(), node))
         })
@@ -271,13 +273,27 @@ fn nameless(
     let place = entry.key_span;
     let name = format!("{NAMELESS}{}", place.start);
     let names = if names.is_empty() { name.clone() } else { format!("{names}.{name}") };
-    let entry = Entry { key: "?".to_owned(), key_span: place, value: entry.value.clone() };
-    let node = read_node(&entry, format!("{path}.?"), names, problems, read);
+    let named = Named { key: "?", key_span: place, value: &entry.value };
+    let node = read_node(named, format!("{path}.?"), names, problems, read);
     (name, node)
 }
 
+/// A value with its name, which is not always that of the file.
+#[derive(Clone, Copy)]
+struct Named<'a> {
+    key: &'a str,
+    key_span: Span,
+    value: &'a Node,
+}
+
+impl<'a> From<&'a Entry> for Named<'a> {
+    fn from(entry: &'a Entry) -> Self {
+        Self { key: &entry.key, key_span: entry.key_span, value: &entry.value }
+    }
+}
+
 fn read_node(
-    entry: &Entry,
+    entry: Named<'_>,
     path: String,
     names: String,
     problems: &mut Problems,
@@ -296,7 +312,7 @@ fn read_node(
     let found = reader.problems;
     problems.append(found);
     DriverNode {
-        name: entry.key.clone(),
+        name: entry.key.to_owned(),
         key_span: entry.key_span,
         span: entry.value.span,
         path,
@@ -308,7 +324,7 @@ fn read_node(
 }
 
 struct NodeReader<'a> {
-    entry: &'a Entry,
+    entry: Named<'a>,
     path: &'a str,
     names: &'a str,
     problems: Problems,
@@ -321,15 +337,16 @@ struct NodeReader<'a> {
 impl NodeReader<'_> {
     fn read(&mut self) -> (Option<String>, NodeKind) {
         let Some(map) = self.entry.value.as_map() else {
-            let what = wording::describe(&self.entry.value, None);
-            let help = match wording::glued(&self.entry.value) {
+            let what = wording::describe(self.entry.value, None);
+            let help = match wording::glued(self.entry.value) {
                 Some((key, value)) => format!("a space is missing: write `{key}: {value}`"),
                 None => NODE_FORMS.to_owned(),
             };
             let problem =
-                Problem::error(format!("{} must be a mapping, but it is {what}", quoted(&self.entry.key)))
+                Problem::error(format!("{} must be a mapping, but it is {what}", quoted(self.entry.key)))
                     .help(help);
-            self.problems.push(problem.at(self.entry.place()).path(self.path));
+            let place = document::place(self.entry.key_span, self.entry.value);
+            self.problems.push(problem.at(place).path(self.path));
             return (None, NodeKind::Broken { children: IndexMap::new() });
         };
         let mut children = IndexMap::new();
@@ -383,7 +400,7 @@ impl NodeReader<'_> {
                 _ => did_you_mean(&entry.key, NODE_KEYS.iter().copied(), "known keys"),
             };
             let problem =
-                Problem::error(format!("unknown key {} in {}", quoted(&entry.key), quoted(&self.entry.key)))
+                Problem::error(format!("unknown key {} in {}", quoted(&entry.key), quoted(self.entry.key)))
                     .at(entry.key_span)
                     .context(self.entry.key_span)
                     .path(self.path)
@@ -400,7 +417,7 @@ impl NodeReader<'_> {
                 let (earlier, later) =
                     if driver.key_span < proxy.key_span { (driver, proxy) } else { (proxy, driver) };
                 self.problems.push(
-                    Problem::error(format!("{} has both `type` and `ref`", quoted(&self.entry.key)))
+                    Problem::error(format!("{} has both `type` and `ref`", quoted(self.entry.key)))
                         .at(later.key_span)
                         .context(earlier.key_span)
                         .path(self.path)
@@ -451,7 +468,7 @@ impl NodeReader<'_> {
             return Some(Form::Composite);
         }
         self.problems.push(
-            Problem::error(format!("{} says neither `type`, `ref` nor `children`", quoted(&self.entry.key)))
+            Problem::error(format!("{} says neither `type`, `ref` nor `children`", quoted(self.entry.key)))
                 .at(self.entry.key_span)
                 .path(self.path)
                 .help(NODE_FORMS),
@@ -462,8 +479,11 @@ impl NodeReader<'_> {
     fn driver(&mut self, map: &Map, entry: &Entry) -> Option<NodeKind> {
         let driver = self.word(entry, "the name of a driver");
         let (config, config_span, common) = self.config(map);
-        let methods_description = map
-            .entry("methods_description")
+        let described = map.entry("methods_description");
+        let method_spans = described.and_then(|entry| entry.value.as_map()).into_iter();
+        let method_spans =
+            method_spans.flat_map(Map::iter).map(|entry| (entry.key.clone(), entry.key_span)).collect();
+        let methods_description = described
             .and_then(|entry| self.part::<Option<IndexMap<String, String>>>(entry).flatten())
             .unwrap_or_default();
         let isolation = map
@@ -477,6 +497,7 @@ impl NodeReader<'_> {
             common,
             children: IndexMap::new(),
             methods_description,
+            method_spans,
             isolation,
         })))
     }

@@ -284,6 +284,7 @@ impl<'t> Reader<'t> {
         self.problems.push(
             Problem::error(format!("the tag {} has no meaning here", quoted(&tag.original())))
                 .at(span)
+                .path(path_of(&self.stack))
                 .help("remove it; put text that begins with `!` in quotes"),
         );
     }
@@ -351,6 +352,7 @@ impl<'t> Reader<'t> {
         let Some((node, weight)) = self.anchors.get(&id).cloned() else {
             // The parser knows the anchor, so it belongs to a container that is still open.
             let problem = Problem::error("this alias stands for a value that it is part of").at(span);
+            let problem = problem.path(path_of(&self.stack));
             self.problems.push(problem.help("write the value out; a value cannot contain itself"));
             self.leave_out(span);
             return Ok(());
@@ -373,6 +375,7 @@ impl<'t> Reader<'t> {
         self.problems.push(
             Problem::error("aliases repeat too much here")
                 .at(span)
+                .path(path_of(&self.stack))
                 .help(format!("a file may hold {MAX_NODES} values with all aliases written out")),
         );
         Err(Stop::Refused)
@@ -381,7 +384,10 @@ impl<'t> Reader<'t> {
     fn too_deep(&mut self, at: &granit::Span) -> Result<(), Stop> {
         let span = self.span(at, at);
         self.problems.push(
-            Problem::error("too many levels").at(span).help(format!("a file may be {MAX_DEPTH} levels deep")),
+            Problem::error("too many levels")
+                .at(span)
+                .path(path_of(&self.stack))
+                .help(format!("a file may be {MAX_DEPTH} levels deep")),
         );
         Err(Stop::Refused)
     }
@@ -393,6 +399,7 @@ impl<'t> Reader<'t> {
             self.problems.push(
                 Problem::error("too many values")
                     .at(node.span)
+                    .path(path_of(&self.stack))
                     .help(format!("a file may hold {MAX_NODES} values")),
             );
             return Err(Stop::Refused);
@@ -431,7 +438,7 @@ impl<'t> Reader<'t> {
                 Pending::Nameless(key_span) => {
                     map.nameless.push(Entry { key: String::new(), key_span, value: node });
                 }
-                Pending::Merge => merge(map, node, &mut self.problems),
+                Pending::Merge => merge(map, above, node, &mut self.problems),
             },
         }
         Ok(())
@@ -490,10 +497,10 @@ impl<'t> Reader<'t> {
         if outermost.is_none()
             && let Some(problem) = hints::explain(error.kind(), self.text, span.line - 1, byte)
         {
-            return broken(problem.into());
+            return broken(problem.path(path_of(&self.stack)).into());
         }
         let (message, help) = syntax::explain(error.kind());
-        let mut problem = Problem::error(message).at(span).help(help);
+        let mut problem = Problem::error(message).at(span).path(path_of(&self.stack)).help(help);
         if let Some(bracket) = bracket.filter(|bracket| bracket.line < span.line) {
             let which = if self.text[bracket.start..].starts_with('{') { '{' } else { '[' };
             problem =
@@ -505,6 +512,12 @@ impl<'t> Reader<'t> {
 
 /// Where in the tree a key stands whose mapping is open below these.
 fn path_below(above: &[Open], key: &str) -> String {
+    let path = path_of(above);
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+/// Where in the tree the value stands that comes next in the innermost of these.
+fn path_of(above: &[Open]) -> String {
     let mut path = String::new();
     for open in above {
         match &open.kind {
@@ -521,7 +534,7 @@ fn path_below(above: &[Open], key: &str) -> String {
             }
         }
     }
-    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+    path
 }
 
 /// What to do with the value that follows a key.
@@ -536,6 +549,7 @@ fn begin_entry(map: &mut OpenMap, above: &[Open], node: Node, problems: &mut Pro
             problems.push(
                 Problem::error("a key must be a word")
                     .at(span)
+                    .path(path_of(above))
                     .help("put quotes around text that begins with a bracket"),
             );
             return Pending::Nameless(span);
@@ -550,7 +564,7 @@ fn begin_entry(map: &mut OpenMap, above: &[Open], node: Node, problems: &mut Pro
         } else {
             Problem::error("a key is missing before `:`").help("write `key: value`")
         };
-        problems.push(problem.at(span));
+        problems.push(problem.at(span).path(path_of(above)));
         // A name that was forgotten may be one that something else refers to.
         map.incomplete |= !quotes;
         return Pending::Nameless(span);
@@ -576,10 +590,13 @@ fn begin_entry(map: &mut OpenMap, above: &[Open], node: Node, problems: &mut Pro
 }
 
 /// Takes what `<<` names.
-fn merge(map: &mut OpenMap, node: Node, problems: &mut Problems) {
+fn merge(map: &mut OpenMap, above: &[Open], node: Node, problems: &mut Problems) {
     let mut refuse = |span: Span| {
         problems.push(
-            Problem::error("`<<` takes a mapping, or a list of mappings").at(span).help("write `<<: *name`"),
+            Problem::error("`<<` takes a mapping, or a list of mappings")
+                .at(span)
+                .path(path_of(above))
+                .help("write `<<: *name`"),
         );
     };
     match node.value {
@@ -619,7 +636,10 @@ fn weigh(node: &Node) -> Weight {
     };
     match &node.value {
         Value::Seq(items) => items.iter().for_each(|item| add(item, 0)),
-        Value::Map(map) => map.iter().for_each(|entry| add(&entry.value, entry.key.len())),
+        // What has no key is copied like everything else.
+        Value::Map(map) => {
+            map.iter().chain(&map.nameless).for_each(|entry| add(&entry.value, entry.key.len()));
+        }
         _ => return weight,
     }
     weight.depth += 1;

@@ -148,3 +148,13 @@ pub fn user() -> Value {
     file.part::<UserChoice>("config", "What the user has chosen.");
     file.finish("User file", "Which client is used where none is named.", &["config"])
 }
+
+/// Schema of a file that another crate reads: the keys of this type, beside `apiVersion` and `kind`.
+pub fn file<T: JsonSchema>(kind: &str, title: &str, description: &str) -> Value {
+    let mut file = File::new(kind);
+    let mut shape = T::json_schema(&mut file.generator).to_value();
+    if let Value::Object(properties) = shape["properties"].take() {
+        file.properties.extend(properties);
+    }
+    file.finish(title, description, &[])
+}

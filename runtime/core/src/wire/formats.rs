@@ -312,6 +312,7 @@ impl schemars::JsonSchema for Delay {
             "type": ["string", "number"],
             "minimum": 0,
             "pattern": PATTERN,
+            "x-unit": "s",
             "description": "A length of time: text such as `2s`, `500ms`, `1h 30m` or `PT2S`, or a number of seconds.",
         })
     }

@@ -26,6 +26,31 @@ fn every_bad_file_is_told_all_that_is_wrong_with_it() {
     });
 }
 
+/// Where it is, in the file and in the tree, and what to write: the reader of a terminal gets no less than another program.
+#[test]
+fn every_problem_shows_its_place_in_the_file_and_in_the_tree() {
+    let mut labelled = 0;
+    glob!("bad/*.yaml", |path| {
+        let (name, text) = text_of(path);
+        let (_, problems) = sample::problems(&name, &text);
+        for problem in &problems {
+            let alone = Problems::from(problem.clone()).render();
+            let span = problem.span().unwrap_or_else(|| panic!("{name}: no place: {alone}"));
+            assert!(alone.contains(&format!("┌ {name}:{}:{}\n", span.line, span.column)), "{alone}");
+            let underline =
+                alone.lines().find(|line| line.contains('^')).unwrap_or_else(|| panic!("{alone}"));
+            let words = underline.rsplit('^').next().unwrap_or_default().trim();
+            assert!(words.starts_with(problem.tree_path()), "{alone}");
+            assert!(words.ends_with(problem.label_text().unwrap_or_default()), "{alone}");
+            // What is wrong with a value says what it must be.
+            let says = problem.help_text().is_some() || problem.message().contains("must be");
+            assert!(says, "{name}: nothing says what to write: {alone}");
+            labelled += usize::from(problem.label_text().is_some() && !problem.tree_path().is_empty());
+        }
+    });
+    assert!(labelled > 3, "only {labelled} problems have a path and further words");
+}
+
 #[test]
 fn every_good_file_is_read_without_a_word() {
     glob!("good/*.yaml", |path| {

@@ -72,7 +72,7 @@ error: unknown key `baud` in the configuration of driver `serial`
 error: child `power` of driver `board` must provide power
    ┌ exporter.yaml:17:13
 17 │       type: tcp
-   │             ^^^ provides network
+   │             ^^^ export.board.children.power: provides network
    help: drivers that provide power: mock-power, tasmota, http-power, snmp, …
 "
         )

@@ -129,6 +129,17 @@ impl Host {
         format!(r#"{{"kind":"resource","uuid":"{uuid}","x_jmp_content_encoding":{encoding}}}"#)
     }
 
+    /// Waits until drivers have taken every file that was opened for them.
+    pub(crate) async fn has_taken_files(&self) {
+        let taking = async {
+            while self.session.activity().waiting_resources > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let taken = tokio::time::timeout(std::time::Duration::from_secs(30), taking).await;
+        assert!(taken.is_ok(), "nobody takes them: {:?}", self.session.activity());
+    }
+
     /// Everything was given back.
     pub(crate) async fn is_idle(&self) {
         // Tasks end when the runtime gets to them; nothing announces it.

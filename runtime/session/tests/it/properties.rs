@@ -33,9 +33,7 @@ async fn flash(
     for piece in sent.chunks(piece.max(1)) {
         stream.data(piece);
     }
-    while host.session.activity().waiting_resources > 0 {
-        tokio::task::yield_now().await;
-    }
+    host.has_taken_files().await;
     if let Some(cut) = cut {
         stream.cut(raw, cut);
         return flashing.await.unwrap();

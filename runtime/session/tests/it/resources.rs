@@ -218,9 +218,7 @@ async fn pitfall_s1_a_cut_upload_is_an_error_at_the_driver() {
             }
             if frames == 0 {
                 // The driver has to have it before it can lose it.
-                while host.session.activity().waiting_resources > 0 {
-                    tokio::task::yield_now().await;
-                }
+                host.has_taken_files().await;
             }
             call.cut(raw, cut);
             let status = flashing.await.unwrap().unwrap_err();

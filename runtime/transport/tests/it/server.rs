@@ -175,9 +175,12 @@ async fn a_server_lets_running_requests_finish_and_takes_no_new_ones() {
     let shutdown = tokio::spawn(server.shutdown(LONG));
     let path = directory.socket(jumpstarter_transport::socket::MAIN).expect("a path");
     // The listener closes although a request is running.
-    while connect::connect(&Endpoint::Unix(path.clone()), &Options::default()).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
+    let closing = async {
+        while connect::connect(&Endpoint::Unix(path.clone()), &Options::default()).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONG, closing).await.expect("it closes");
     go.send(()).expect("the request is running");
     while let Some(answer) = answers.next().await {
         answer.expect("a clean end");

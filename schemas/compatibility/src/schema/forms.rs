@@ -144,6 +144,7 @@ impl Comparison<'_> {
             new_root: self.new_root,
             found: Vec::new(),
             open: self.open.clone(),
+            places: self.places.clone(),
         };
         attempt.schema(&mut path.to_vec(), &then.schema, &now.schema);
         attempt.found

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, NoReturn, Self
 
 import anyio
 import click
+import rich
 from anyio import EndOfStream, create_task_group, to_thread
 from anyio.abc import ObjectStream
 from jumpstarter.client import DriverClient
@@ -145,6 +146,13 @@ async def _resource(client: DriverClient, stream: _File) -> AsyncGenerator[Any]:
         yield handle
 
 
+def progress_aside() -> None:
+    """Upstream shows progress and log records on standard output. That belongs to data and results, so both go to standard
+    error from here on: also what is shown when a transfer is over.
+    """
+    rich.get_console().stderr = True
+
+
 def _is_url(file: object) -> bool:
     return isinstance(file, str) and file.startswith(("http://", "https://"))
 
@@ -175,6 +183,8 @@ def writing(client: DriverClient, file: Sink) -> Generator[Any]:
         opened = (
             stack.enter_context(open(file, "wb")) if isinstance(file, str | os.PathLike) else file
         )
+        if opened is getattr(sys.stdout, "buffer", None):
+            progress_aside()
         stream = _NothingToSend(file=opened)
         with client.portal.wrap_async_context_manager(_resource(client, stream)) as handle:
             yield handle
@@ -279,7 +289,7 @@ def group(client: DriverClient, doc: str) -> click.Group:
     """The commands of a device: its own, and below it those of its children."""
 
     def base() -> None:
-        pass
+        progress_aside()
 
     base.__doc__ = doc
     decorate: Callable[[Callable[[], None]], click.Group] = driver_click_group(client)

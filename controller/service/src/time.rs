@@ -1,0 +1,125 @@
+//! What time it is, and waiting for another: the system's, or one that only moves when it is told to.
+//!
+//! A lab asks its [`Clock`] and nothing else, so hours of it can be tried in no time.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::{FutureExt as _, future::BoxFuture};
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::oneshot;
+
+/// A clock. Clones are the same one.
+#[derive(Clone, Default)]
+pub struct Clock(Source);
+
+#[derive(Clone, Default)]
+enum Source {
+    #[default]
+    System,
+    Manual(Arc<Mutex<Manual>>),
+}
+
+struct Manual {
+    now: Timestamp,
+    /// Who waits until when; with a number, since several may wait for the same moment.
+    waiting: BTreeMap<(Timestamp, u64), oneshot::Sender<()>>,
+    next: u64,
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Clock").field(&self.now()).finish()
+    }
+}
+
+fn later(now: Timestamp, by: Duration) -> Timestamp {
+    let by = SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX);
+    now.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+impl Clock {
+    /// A clock that stands until [`Clock::advance`].
+    pub fn manual(now: Timestamp) -> Self {
+        Self(Source::Manual(Arc::new(Mutex::new(Manual { now, waiting: BTreeMap::new(), next: 0 }))))
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> Timestamp {
+        match &self.0 {
+            Source::System => Timestamp::now(),
+            Source::Manual(manual) => lock(manual).now,
+        }
+    }
+
+    /// Waits until then. A little late is right, a little early would be asked again at once.
+    pub fn until(&self, at: Timestamp) -> BoxFuture<'static, ()> {
+        match &self.0 {
+            Source::System => {
+                let wait = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
+                tokio::time::sleep(wait + Duration::from_millis(1)).boxed()
+            }
+            Source::Manual(manual) => {
+                let mut manual = lock(manual);
+                if at <= manual.now {
+                    return std::future::ready(()).boxed();
+                }
+                let (wake, woken) = oneshot::channel();
+                let number = manual.next;
+                manual.next += 1;
+                manual.waiting.insert((at, number), wake);
+                woken.map(drop).boxed()
+            }
+        }
+    }
+
+    /// Waits for so long.
+    pub fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.until(later(self.now(), duration))
+    }
+
+    /// What comes first: the end of something, or of this time.
+    pub async fn timeout<F: Future>(&self, patience: Duration, future: F) -> Option<F::Output> {
+        let over = self.sleep(patience);
+        tokio::pin!(future);
+        tokio::select! {
+            biased;
+            output = &mut future => Some(output),
+            () = over => None,
+        }
+    }
+
+    /// Moves a clock that stands. Whoever waits is woken in order, each at its moment, and gets the chance to do what comes of
+    /// it (and to wait again) before time goes on. The system's clock moves by itself.
+    pub async fn advance(&self, by: Duration) {
+        /// How often others are let go first. What they do takes some turns.
+        const TURNS: usize = 50;
+        let Source::Manual(manual) = &self.0 else { return };
+        let end = later(self.now(), by);
+        loop {
+            for _ in 0..TURNS {
+                tokio::task::yield_now().await;
+            }
+            let mut manual = lock(manual);
+            let due = manual.waiting.first_key_value().is_some_and(|((at, _), _)| *at <= end);
+            let first = if due { manual.waiting.pop_first() } else { None };
+            match first {
+                Some(((at, _), wake)) => {
+                    manual.now = manual.now.max(at);
+                    // Whoever has gone has no more interest in it.
+                    let _ = wake.send(());
+                }
+                None if manual.now < end => manual.now = end,
+                None => return,
+            }
+        }
+    }
+}
+
+fn lock(manual: &Mutex<Manual>) -> MutexGuard<'_, Manual> {
+    manual.lock().unwrap_or_else(PoisonError::into_inner)
+}
