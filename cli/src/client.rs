@@ -58,7 +58,7 @@ impl From<Unusable> for Stop {
     fn from(unusable: Unusable) -> Self {
         match unusable {
             Unusable::Problems(problems) => Self::Problems(problems),
-            Unusable::Failed(message) => Self::failed(message),
+            Unusable::Failed(message) | Unusable::Nobody(message) => Self::failed(message),
         }
     }
 }

@@ -49,6 +49,7 @@
 //! | descriptions, for programs that work with any interface | [`describe`], [`descriptor`], [`dynamic`], [`command`] |
 //! | hosting drivers | `host`, with the feature of that name |
 //! | reaching devices | `remote`, with the feature `client` |
+//! | leasing devices of a lab | `lease` and `leases`, with the feature `client` |
 //!
 //! Interface crates turn on no feature, drivers `host` if they host anything themselves, programs and tests `client`.
 //!

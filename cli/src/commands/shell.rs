@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 use jumpstarter_client::{Connection, Credentials, Device, Endpoint, LogLine, Options, Security};
 use jumpstarter_core::{config::Problems, log::Severity};
 use jumpstarter_exporter::{local::Local, plan};
-use jumpstarter_lease::{Wanted, session};
+use jumpstarter_lease::{Unusable, Wanted, session};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -151,10 +151,12 @@ fn leased_mode(invocation: &Invocation<'_>, named: bool) -> Result<Mode, Stop> {
     let choice = client::choice(matches, place)?;
     let existing = invocation.text("lease").map(str::to_owned).or_else(|| files::environment("JMP_LEASE"));
     let existing = existing.filter(|name| !name.is_empty());
-    if !named && existing.is_none() && jumpstarter_lease::choose(&choice, &files::environment).is_err() {
-        return Err(place.wrong(
-            "Specify one of --client, --client-config, --exporter, --exporter-config or --tls-grpc.",
-        ));
+    if !named
+        && existing.is_none()
+        && let Err(Unusable::Nobody(_)) = jumpstarter_lease::choose(&choice, &files::environment)
+    {
+        let options = "--client, --client-config, --exporter, --exporter-config or --tls-grpc";
+        return Err(place.wrong(format!("Specify one of {options}.")));
     }
     let wanted = Wanted {
         selector: values::selector_of(matches, place, "selector")?.unwrap_or_default(),

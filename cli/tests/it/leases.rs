@@ -193,6 +193,27 @@ fn pitfall_k1_every_signal_gives_the_lease_back() {
 }
 
 #[test]
+fn whoever_insists_need_not_wait_for_a_lab_that_does_not_answer() {
+    let bench = Bench::new();
+    let words = [&SHELL[..], &["sh", "-c", "echo ready; exec sleep 1000"]].concat();
+    let mut running = Running::start(&mut bench.place.jmp(&words));
+    assert_eq!(running.line(), "ready");
+    bench.lab.signal(Signal::STOP);
+    running.signal(Signal::TERM);
+    let mut said = String::new();
+    while !said.contains("Releasing Lease") {
+        said = running.complaint();
+    }
+    running.signal(Signal::INT);
+    let output = running.end();
+    assert_eq!(code(&output), 143);
+    assert!(stderr(&output).contains("may not have been given back"), "{}", stderr(&output));
+    assert_eq!(bench.place.leftovers(), [] as [std::path::PathBuf; 0]);
+    bench.lab.signal(Signal::CONT);
+    bench.end();
+}
+
+#[test]
 fn pitfall_k1_a_terminal_that_is_closed_gives_the_lease_back() {
     let bench = Bench::new();
     let words = [&SHELL[..], &["sh", "-c", "echo ready; exec sleep 1000"]].concat();

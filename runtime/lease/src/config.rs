@@ -61,15 +61,17 @@ pub struct Chosen {
 pub enum Unusable {
     /// A file makes no sense; every problem of it.
     Problems(Problems),
-    /// There is none, or it cannot be read.
+    /// There is none of this name, or it cannot be read.
     Failed(String),
+    /// None was named, and none is the default.
+    Nobody(String),
 }
 
 impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Problems(problems) => f.write_str(problems.render().trim_end()),
-            Self::Failed(message) => f.write_str(message),
+            Self::Failed(message) | Self::Nobody(message) => f.write_str(message),
         }
     }
 }
@@ -196,11 +198,11 @@ pub fn choose(choice: &Choice, lookup: Lookup<'_>) -> Result<Chosen, Unusable> {
                 Unusable::Failed(why) => Unusable::Failed(format!(
                     "the default {why}; choose another with `jmp config client use`"
                 )),
-                other @ Unusable::Problems(_) => other,
+                other => other,
             })?;
             load(&path, lookup, Environment::Overrides)
         }
-        None => Err(Unusable::Failed(format!(
+        None => Err(Unusable::Nobody(format!(
             "none of --client, --client-config is specified, and default config is not set{}",
             there_are(&clients(lookup), "; choose one with `jmp config client use`: ")
         ))),

@@ -411,7 +411,8 @@ fn allowed(drivers: &DriverPolicy) -> String {
 
 /// Says when the lease is about to end, and when it has; then its command is told as well.
 async fn announce(lease: String, mut term: tokio::sync::watch::Receiver<Term>, hang_up: CancellationToken) {
-    let mut told = false;
+    // One that was never meant to last longer needs no warning at its start.
+    let mut told = matches!(*term.borrow(), Term::Held { soon: true, .. });
     loop {
         let known = term.borrow_and_update().clone();
         match known {
@@ -420,7 +421,6 @@ async fn announce(lease: String, mut term: tokio::sync::watch::Receiver<Term>, h
                     let left = ends.saturating_duration_since(Instant::now());
                     let at =
                         jiff::Timestamp::now() + jiff::SignedDuration::try_from(left).unwrap_or_default();
-                    // A lease that was never meant to be longer needs no warning at its start.
                     tracing::info!(
                         source = "jumpstarter.client.lease",
                         "Lease {lease} ending in {} at {}",

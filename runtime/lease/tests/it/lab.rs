@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use jumpstarter_lab::{Data, Leases, Protection, Serving, Settings};
+use jumpstarter_lab::{Data, LabConfig, Protection, Serving, Settings};
 use jumpstarter_lease::{Access, Choice, Controller, choose};
 use jumpstarter_protocol::admin::v1::{
     CreateRequest, Credential, GetRequest, IssueRequest, Key, admin_service_client::AdminServiceClient,
@@ -49,7 +49,8 @@ impl Lab {
             listen: "127.0.0.1:0".parse().unwrap(),
             endpoint: Some(format!("localhost:{}", way.port)),
             protection: Protection::Own { names: Vec::new() },
-            leases: Leases::default(),
+            config: LabConfig::default(),
+            controller_key: None,
         };
         let serving = Serving::start(Data::open(&data).unwrap(), &settings).await.unwrap();
         way.lead(listener, serving.address);
