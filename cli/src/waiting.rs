@@ -2,7 +2,7 @@
 
 use std::{
     io::IsTerminal as _,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -26,6 +26,7 @@ pub(crate) struct Waiting(Arc<Shown>);
 #[derive(Default)]
 struct Shown {
     bar: Option<ProgressBar>,
+    moves: OnceLock<()>,
     last: Mutex<Option<(Instant, String)>>,
 }
 
@@ -37,7 +38,7 @@ impl Waiting {
             let style = ProgressStyle::with_template("{spinner:.blue} {msg:.blue} {elapsed:.dim}");
             ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
         });
-        Self(Arc::new(Shown { bar, last: Mutex::default() }))
+        Self(Arc::new(Shown { bar, ..Shown::default() }))
     }
 
     /// Who tells it.
@@ -78,7 +79,7 @@ impl Shown {
             Progress::Asking { name, what, lasts } => {
                 let lasts = clock(lasts);
                 self.line(|| {
-                    tracing::info!(source, "Acquiring lease {name} for {what} for duration {lasts}")
+                    tracing::info!(source, "Acquiring lease {name} for {what} for duration {lasts}");
                 });
             }
             Progress::Waiting { why, waited } => {
@@ -109,7 +110,7 @@ impl Shown {
     fn waiting(&self, text: &str) {
         if let Some(bar) = &self.bar {
             bar.set_message(text.to_owned());
-            bar.enable_steady_tick(TICK);
+            self.moves.get_or_init(|| bar.enable_steady_tick(TICK));
             return;
         }
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);

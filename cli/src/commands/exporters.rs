@@ -48,6 +48,7 @@ pub(crate) fn arguments(command: Command) -> Command {
 
 /// What else is shown of each.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a column")]
 struct With {
     leases: bool,
     online: bool,
@@ -109,9 +110,10 @@ pub(crate) fn get(invocation: &Invocation<'_>) -> Outcome {
             page: page_of(invocation),
         };
         let exporters = controller.exporters(&wanted).await?;
-        let leases = match with.leases {
-            true => controller.leases(&Leases { page: PAGE, ..Leases::default() }).await?,
-            false => Vec::new(),
+        let leases = if with.leases {
+            controller.leases(&Leases { page: PAGE, ..Leases::default() }).await?
+        } else {
+            Vec::new()
         };
         Ok((exporters, leases))
     })?;
@@ -213,9 +215,16 @@ struct ShownExporter<'a> {
     status_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     enabled: Option<bool>,
-    /// Null for one that nobody has.
     #[serde(skip_serializing_if = "Option::is_none")]
-    lease: Option<Option<Shown<'a>>>,
+    lease: Option<Holder<'a>>,
+}
+
+/// Who has an exporter; null if nobody has.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Holder<'a> {
+    Nobody(()),
+    Lease(Box<Shown<'a>>),
 }
 
 impl<'a> ShownExporter<'a> {
@@ -230,7 +239,10 @@ impl<'a> ShownExporter<'a> {
             status: with.status.then_some(exporter.status),
             status_name: with.status.then(|| status(exporter)),
             enabled: with.disabled.then_some(exporter.enabled.unwrap_or(true)),
-            lease: with.leases.then(|| leases.get(name).map(|lease| Shown::of(lease))),
+            lease: with.leases.then(|| match leases.get(name) {
+                Some(lease) => Holder::Lease(Box::new(Shown::of(lease))),
+                None => Holder::Nobody(()),
+            }),
         }
     }
 }

@@ -6,7 +6,12 @@
 //!
 //! The name of a lease is chosen here, so that one whose creation was never answered can be given back all the same.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use jumpstarter_core::{Error, Result};
@@ -22,7 +27,7 @@ use uuid::Uuid;
 use crate::{
     background,
     controller::Controller,
-    held::Held,
+    held::{self, Held},
     lease::{Lease, Standing, asks_for, to_duration, to_time},
     words,
 };
@@ -166,11 +171,13 @@ impl fmt::Debug for Observer {
     }
 }
 
-/// A lease that is being waited for. When it is dropped, the lease is given back as soon as that can be.
+/// A lease that is being waited for. When it is dropped, the lease is given back, and that is waited for for a while.
 #[derive(Debug)]
 pub struct Acquiring {
     task: JoinHandle<Result<Held>>,
     cancel: CancellationToken,
+    /// Closed when the task has ended.
+    ended: Mutex<std::sync::mpsc::Receiver<()>>,
 }
 
 impl Acquiring {
@@ -185,8 +192,13 @@ impl Acquiring {
         observer: Observer,
     ) -> Result<Self> {
         let cancel = CancellationToken::new();
-        let task = background::spawn(acquire(controller, wanted, limit, observer, cancel.clone()))?;
-        Ok(Self { task, cancel })
+        let (running, ended) = std::sync::mpsc::sync_channel(1);
+        let acquire = acquire(controller, wanted, limit, observer, cancel.clone());
+        let task = background::spawn(async move {
+            let _running = running;
+            acquire.await
+        })?;
+        Ok(Self { task, cancel, ended: Mutex::new(ended) })
     }
 
     /// Waits for it. May be cancelled, and then be waited for again.
@@ -211,8 +223,12 @@ impl Acquiring {
 
 impl Drop for Acquiring {
     fn drop(&mut self) {
-        // The task goes on until nothing is left of the lease.
+        // The task goes on until nothing is left of the lease; the process may be about to end.
         self.cancel.cancel();
+        if !background::is_here() {
+            let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = ended.recv_timeout(held::DROP);
+        }
     }
 }
 
@@ -247,7 +263,7 @@ fn given_up() -> Error {
 
 /// What came of waiting.
 enum Waited {
-    Ready(Lease),
+    Ready(Box<Lease>),
     Again(String),
 }
 
@@ -273,7 +289,7 @@ async fn acquire(
                     exporter: lease.exporter.clone(),
                     waited: patience.waited(),
                 });
-                held.renew(lease);
+                held.renew(*lease);
                 return Ok(held);
             }
             Ok(Waited::Ready(_)) => {
@@ -336,7 +352,7 @@ pub(crate) async fn wait_for(
 ) -> Result<Lease> {
     let patience = Patience { since: Instant::now(), limit, cancel: CancellationToken::new() };
     match until_ready(&controller, lease, &patience, &observer).await? {
-        Waited::Ready(lease) => Ok(lease),
+        Waited::Ready(lease) => Ok(*lease),
         Waited::Again(why) => Err(Error::usage(format!("the lease cannot be satisfied: {why}"))),
     }
 }
@@ -349,7 +365,7 @@ async fn until_ready(
 ) -> Result<Waited> {
     loop {
         match lease.standing() {
-            Standing::Ready => return Ok(Waited::Ready(lease)),
+            Standing::Ready => return Ok(Waited::Ready(Box::new(lease))),
             Standing::Again(why) => return Ok(Waited::Again(why)),
             Standing::Unsatisfiable(why) => {
                 return Err(Error::usage(format!("the lease cannot be satisfied: {why}")));

@@ -46,7 +46,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 pub const RELEASE: Duration = Duration::from_secs(30);
 
 /// How long dropping a lease waits until it has been given back. Afterwards that goes on in the background.
-const DROP: Duration = Duration::from_secs(10);
+pub(crate) const DROP: Duration = Duration::from_secs(10);
 
 /// What is known about the end of a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -269,9 +269,10 @@ impl Leased {
     /// # Errors
     /// When the exporter's hook failed, or the controller was not told.
     pub async fn release(self) -> Result<()> {
-        let cleaned = match self.held.is_ours() && !self.held.is_over() {
-            true => session::clean_up(self.session.connection(), || {}).await.map(drop),
-            false => Ok(()),
+        let cleaned = if self.held.is_ours() && !self.held.is_over() {
+            session::clean_up(self.session.connection(), || {}).await.map(drop)
+        } else {
+            Ok(())
         };
         self.session.connection().close();
         self.held.release().await?;

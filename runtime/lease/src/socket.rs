@@ -97,9 +97,10 @@ async fn pass_on(mut near: UnixStream, tunnels: Tunnels) {
     };
     // How a conversation ends is for those who have it; that the way there is gone, they cannot know.
     if let Err(error) = ended {
-        match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-            Some(ours) => tracing::warn!("{ours}"),
-            None => tracing::debug!("a connection to the exporter ended: {error}"),
+        if let Some(ours) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+            tracing::warn!("{ours}");
+        } else {
+            tracing::debug!("a connection to the exporter ended: {error}");
         }
     }
 }

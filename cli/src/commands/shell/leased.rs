@@ -382,13 +382,14 @@ async fn command(
             variables.push(("JMP_EXPORTER_LABELS", labels.join(",").into()));
         }
         Err(error) => {
-            tracing::warn!(source = SOURCE, "the labels of exporter {exporter} are not known: {error}")
+            tracing::warn!(source = SOURCE, "the labels of exporter {exporter} are not known: {error}");
         }
     }
     // Its hook may have written a message of the day; only people read it.
-    let motd = match words.is_empty() {
-        true => timeout(MOTD, session.connection().report()).await.ok().and_then(Result::ok),
-        false => None,
+    let motd = if words.is_empty() {
+        timeout(MOTD, session.connection().report()).await.ok().and_then(Result::ok)
+    } else {
+        None
     };
     greet(words, motd.as_ref().map_or(session.device().motd(), |report| report.motd.as_str()));
     let hang_up = CancellationToken::new();

@@ -41,7 +41,7 @@ impl Home {
             .unwrap();
     }
 
-    fn choose(&self, choice: &Choice) -> Result<(String, String, String), String> {
+    fn choose(&self, choice: &Choice) -> Chosen {
         let lookup = |name: &str| self.variables.get(name).cloned();
         let chosen = choose(choice, &lookup).map_err(|unusable| unusable.to_string())?;
         let access = Access::new(&chosen, &lookup).map_err(|unusable| unusable.to_string())?;
@@ -49,7 +49,10 @@ impl Home {
     }
 }
 
-fn is(name: &str, endpoint: &str, token: &str) -> Result<(String, String, String), String> {
+type Chosen = Result<(String, String, String), String>;
+
+#[expect(clippy::unnecessary_wraps, reason = "it is compared with what may fail")]
+fn is(name: &str, endpoint: &str, token: &str) -> Chosen {
     Ok((name.to_owned(), endpoint.to_owned(), token.to_owned()))
 }
 

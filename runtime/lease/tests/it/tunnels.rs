@@ -69,7 +69,7 @@ async fn each_direction_ends_on_its_own() {
         far.shutdown().await.unwrap();
     };
     let mut got = Vec::new();
-    let (_, read) = soon(async { tokio::join!(send, near.read_to_end(&mut got)) }).await;
+    let ((), read) = soon(async { tokio::join!(send, near.read_to_end(&mut got)) }).await;
     read.unwrap();
     assert!(got == answer);
     line.end().await;
