@@ -7,7 +7,8 @@
 use std::{
     collections::HashMap,
     error::Error as StdError,
-    fmt, io,
+    fmt,
+    io::{self, IoSlice},
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
@@ -17,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf as _, Bytes};
+use bytes::{Buf as _, Bytes, BytesMut};
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use jumpstarter_core::{Error, ErrorKind, Result};
 use jumpstarter_transport::{
@@ -322,7 +323,15 @@ impl AsyncRead for Tunnel {
 }
 
 impl AsyncWrite for Tunnel {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         // A call that is not polled does not begin.
         let _ = this.poll_open(cx);
@@ -330,18 +339,27 @@ impl AsyncWrite for Tunnel {
         let Some(writer) = this.writer.clone() else {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::BrokenPipe, "this direction has ended")));
         };
-        if bytes.is_empty() {
+        let count = slices.iter().map(|slice| slice.len()).sum::<usize>().min(CHUNK);
+        if count == 0 {
             return Poll::Ready(Ok(0));
         }
-        let count = bytes.len().min(CHUNK);
-        let piece = Bytes::copy_from_slice(&bytes[..count]);
+        // One frame for what was written at once: HTTP/2 hands over small headers and what follows them apart.
+        let mut piece = BytesMut::with_capacity(count);
+        for slice in slices {
+            let room = count - piece.len();
+            piece.extend_from_slice(&slice[..slice.len().min(room)]);
+        }
         this.talk.asked.store(true, Ordering::Relaxed);
-        this.sending = Some(async move { writer.send(piece).await }.boxed());
+        this.sending = Some(async move { writer.send(piece.freeze()).await }.boxed());
         // Handed over: the next write waits if there is no room.
         match this.poll_sent(cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(count)),
         }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

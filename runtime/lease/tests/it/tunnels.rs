@@ -76,6 +76,29 @@ async fn each_direction_ends_on_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_last_arrives_although_nobody_is_there_any_more() {
+    let line = Line::new().await;
+    let socket = Socket::open(line.tunnels()).await.unwrap();
+    let mut near = UnixStream::connect(socket.path()).await.unwrap();
+    near.write_all(b"x").await.unwrap();
+    let mut far = line.accept().await;
+    // The exporter has said all it had to say; the program goes as soon as its last byte is with the system.
+    far.shutdown().await.unwrap();
+    let mut nothing = Vec::new();
+    soon(near.read_to_end(&mut nothing)).await.unwrap();
+    let last = vec![7; 3_000_000];
+    let send = async {
+        near.write_all(&last).await.unwrap();
+        drop(near);
+    };
+    let mut got = Vec::new();
+    let ((), read) = soon(async { tokio::join!(send, far.read_to_end(&mut got)) }).await;
+    read.unwrap();
+    assert!(got[1..] == last, "{} of {} bytes came", got.len() - 1, last.len());
+    line.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_goes_away_is_gone_at_the_exporter_and_the_other_way_round() {
     let line = Line::new().await;
     let socket = Socket::open(line.tunnels()).await.unwrap();
