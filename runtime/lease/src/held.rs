@@ -299,12 +299,12 @@ impl Held {
         self.lease()
     }
 
-    /// Gives it back, if it was made here. A second time does nothing.
+    /// Gives it back, if it was made here and is not over. A second time does nothing.
     ///
     /// # Errors
     /// When the controller was not told within [`RELEASE`]; says when the lease ends by itself.
     pub async fn release(&self) -> Result<()> {
-        if !self.shared.ours || self.shared.released.swap(true, Ordering::SeqCst) {
+        if !self.shared.ours || self.shared.released.swap(true, Ordering::SeqCst) || self.is_over() {
             return Ok(());
         }
         // On threads of its own: whoever waits may be cancelled, and it is given back all the same.
@@ -314,7 +314,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if !self.shared.ours || self.shared.released.swap(true, Ordering::SeqCst) {
+        if !self.shared.ours || self.shared.released.swap(true, Ordering::SeqCst) || self.is_over() {
             return;
         }
         let (done, over) = std::sync::mpsc::sync_channel(1);

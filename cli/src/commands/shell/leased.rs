@@ -487,7 +487,7 @@ async fn end(
 
 /// Gives a lease back, unless somebody insists on not waiting.
 async fn release(held: &Held, signals: &mut Signals) {
-    if !held.is_ours() {
+    if !held.is_ours() || held.is_over() {
         return;
     }
     tracing::info!(source = "jumpstarter.client.lease", "Releasing Lease {}", held.name());
