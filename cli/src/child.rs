@@ -23,6 +23,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, sleep_until, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     files::reason,
@@ -50,6 +51,10 @@ pub(crate) struct Job<'a> {
     pub(crate) context: &'a str,
     /// Variables in addition to this process's own.
     pub(crate) environment: Vec<(&'static str, OsString)>,
+    /// Whether a shell reads the user's own start files.
+    pub(crate) profiles: bool,
+    /// When this is cancelled, the command is told that what it works with is gone, as by a terminal that was closed.
+    pub(crate) hang_up: Option<CancellationToken>,
 }
 
 enum Event {
@@ -77,7 +82,8 @@ pub(crate) async fn run(job: Job<'_>, signals: &mut Signals) -> Outcome {
     let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else {
         return Err(Stop::failed("the operating system gave the command no process number"));
     };
-    let end = attend(group, terminal.as_ref(), signals).await?;
+    let hang_up = job.hang_up.clone().unwrap_or_default();
+    let end = attend(group, terminal.as_ref(), &hang_up, signals).await?;
     if let Some(terminal) = &terminal {
         let lent = terminal.is_lent_to(group);
         terminal.take_back(group);
@@ -98,7 +104,12 @@ struct End {
     by: Option<i32>,
 }
 
-async fn attend(group: Pid, terminal: Option<&Terminal>, signals: &mut Signals) -> Result<End, Stop> {
+async fn attend(
+    group: Pid,
+    terminal: Option<&Terminal>,
+    hang_up: &CancellationToken,
+    signals: &mut Signals,
+) -> Result<End, Stop> {
     let (report, mut events) = mpsc::channel(4);
     std::thread::spawn(move || watch(group, &report));
     let lend = || {
@@ -116,6 +127,7 @@ async fn attend(group: Pid, terminal: Option<&Terminal>, signals: &mut Signals) 
         return Err(Stop::failed("cannot listen for signals"));
     };
     let mut asked: Option<(Signalled, Instant)> = None;
+    let mut hung_up = false;
     loop {
         let deadline = asked.map(|(_, deadline)| deadline);
         tokio::select! {
@@ -160,6 +172,12 @@ async fn attend(group: Pid, terminal: Option<&Terminal>, signals: &mut Signals) 
                 asked = Some((signal, Instant::now() + GRACE));
             },
             _ = stop_key.recv() => kill(group, Signal::TSTP),
+            // It may have something to bring to an end; when it ends is its own affair.
+            () = hang_up.cancelled(), if !hung_up => {
+                hung_up = true;
+                kill(group, Signal::HUP);
+                kill(group, Signal::CONT);
+            }
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                 kill(group, Signal::KILL);
                 asked = asked.map(|(signal, at)| (signal, at + GRACE));
@@ -241,7 +259,11 @@ fn not_started(error: &io::Error, program: &OsStr) -> Stop {
 impl Job<'_> {
     fn command(&self) -> Command {
         let mut command = match self.words {
-            [] => shell(std::env::var_os("SHELL").filter(|shell| !shell.is_empty()), self.context),
+            [] => shell(
+                std::env::var_os("SHELL").filter(|shell| !shell.is_empty()),
+                self.context,
+                self.profiles,
+            ),
             [program, arguments @ ..] => {
                 let mut command = Command::new(program);
                 command.args(arguments);
@@ -253,8 +275,8 @@ impl Job<'_> {
     }
 }
 
-/// The user's shell, without the user's start files: those would set another prompt.
-fn shell(shell: Option<OsString>, context: &str) -> Command {
+/// The user's shell, without the user's start files unless they are wanted: those would set another prompt.
+fn shell(shell: Option<OsString>, context: &str, profiles: bool) -> Command {
     let program = shell.unwrap_or_else(|| "bash".into());
     let mut command = Command::new(&program);
     let base = Path::new(&program).file_name().map(OsStr::to_string_lossy).unwrap_or_default().into_owned();
@@ -274,11 +296,17 @@ fn shell(shell: Option<OsString>, context: &str) -> Command {
             colour("0"),
             " ".into(),
         ];
-        command.args(["--norc", "--noprofile"]).env("PS1", prompt.concat());
+        if !profiles {
+            command.args(["--norc", "--noprofile"]);
+        }
+        command.env("PS1", prompt.concat());
     } else if base == "zsh" {
         let context = context.replace('%', "%%");
+        if !profiles {
+            command.arg("--no-rcs");
+        }
         command
-            .args(["--no-rcs", "-o", "inc_append_history", "-o", "share_history"])
+            .args(["-o", "inc_append_history", "-o", "share_history"])
             .env("PS1", format!("%F{{8}}%1~ %F{{yellow}}⚡%F{{white}}{context} %F{{yellow}}➤%f "));
         if std::env::var_os("HISTFILE").is_none()
             && let Some(home) = std::env::var_os("HOME")
@@ -340,7 +368,7 @@ mod tests {
     use super::*;
 
     fn described(program: Option<&str>) -> (String, Vec<String>, Option<String>) {
-        let command = shell(program.map(Into::into), "local");
+        let command = shell(program.map(Into::into), "local", false);
         let arguments = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
         let prompt = command.get_envs().find(|(name, _)| *name == "PS1").and_then(|(_, value)| value);
         (

@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn commands_options_and_values_are_completed() {
         assert_eq!(answers(&request("bash", "jmp\nsh", "1")), ["plain,shell"]);
-        assert_eq!(answers(&request("bash", "jmp\n", "1")).len(), 8);
+        assert_eq!(answers(&request("bash", "jmp\n", "1")).len(), 12);
         assert_eq!(answers(&request("zsh", "jmp shell --exporter-c", "2")), ["plain,--exporter-config"]);
         assert_eq!(
             answers(&request("bash", "jmp\nversion\n-o\n", "3")),

@@ -6,7 +6,6 @@ use std::{
     sync::Arc,
 };
 
-use etcetera::BaseStrategy as _;
 use jumpstarter_core::config::{self, Problem, Source, document::MAX_BYTES, encoding::Text};
 
 use crate::report::Stop;
@@ -157,15 +156,28 @@ pub(crate) fn reason(error: &std::io::Error) -> String {
     }
 }
 
+/// Writes a file whole, for its owner only: beside it first, then in its place. Folders are made as they are needed.
+pub(crate) fn write_private(file: &Path, text: &str) -> Result<(), Stop> {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    let failed =
+        |error: &std::io::Error| Stop::failed(format!("cannot write {}: {}", file.display(), reason(error)));
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| failed(&error))?;
+    let write = || {
+        let mut partial = tempfile::Builder::new()
+            .prefix(".partial-")
+            .permissions(std::fs::Permissions::from_mode(0o600))
+            .tempfile_in(folder)?;
+        std::io::Write::write_all(&mut partial, text.as_bytes())?;
+        partial.as_file().sync_all()?;
+        partial.persist(file).map_err(|error| error.error)
+    };
+    write().map(drop).map_err(|error| failed(&error))
+}
+
 /// The user's folder for configuration.
 pub(crate) fn home(lookup: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
-    let set = |name| lookup(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    if let Some(home) = set("JMP_CLIENT_CONFIG_HOME") {
-        return Some(home);
-    }
-    // The XDG convention on every platform: that is where the existing files are.
-    let base = etcetera::base_strategy::Xdg::new().ok().map(|xdg| xdg.config_dir());
-    set("XDG_CONFIG_HOME").or(base).map(|base| base.join("jumpstarter"))
+    jumpstarter_lease::config::home(&lookup)
 }
 
 /// The file of an exporter with this alias: the user's, else the machine's.

@@ -21,6 +21,9 @@
 //! | `output`, `logging` | results on standard output, everything else on standard error |
 //! | `known` | which drivers there are, whether this program has them or not |
 //! | `files` | where configuration files are |
+//! | `client` | which client speaks with a controller |
+//! | `values`, `table` | lengths of time, moments, selectors, pairs; leases and exporters as rows |
+//! | `waiting`, `prompt` | what is waited for, and why; questions |
 //! | [`reference`](mod@reference) | help texts for pages |
 //! | `complete` | the protocol of the completion scripts |
 //! | `commands` | the commands of `jmp`, one file each |
@@ -32,6 +35,7 @@
 #![deny(unsafe_code)]
 
 mod child;
+mod client;
 mod commands;
 mod complete;
 mod files;
@@ -41,14 +45,18 @@ mod known;
 mod logging;
 mod notify;
 mod output;
+mod prompt;
 pub mod reference;
 mod relay;
 mod report;
 mod runtime;
 mod signals;
 mod style;
+mod table;
 mod terminal;
 mod tunnel;
+mod values;
+mod waiting;
 mod words;
 
 use std::{ffi::OsString, path::Path, process::ExitCode};

@@ -74,11 +74,25 @@ impl Wanted {
         let lines = Lines { json, colour: style::on_stderr(), last: Mutex::default() };
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(self.level)
-            .with_writer(io::stderr)
+            .with_writer(|| Stderr)
             .event_format(lines)
             .finish();
         // Somebody who calls this program as a library may have installed another one.
         let _ = tracing::subscriber::set_global_default(subscriber);
+    }
+}
+
+/// Standard error as far as it goes: a terminal that was closed takes no lines, and that must not end the work that is
+/// still to be done then, such as giving a lease back.
+struct Stderr;
+
+impl io::Write for Stderr {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(io::stderr().lock().write(bytes).unwrap_or(bytes.len()))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 
 use clap::{Arg, ArgMatches};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::report::Stop;
 
@@ -37,6 +38,11 @@ impl Format {
     }
 }
 
+/// Whether this was asked for with `-o`: what only some commands offer, beside the formats of all.
+pub(crate) fn asks_for(matches: &ArgMatches, format: &str) -> bool {
+    matches.get_one::<String>("output").is_some_and(|asked| asked.eq_ignore_ascii_case(format))
+}
+
 /// Prints text as it is.
 pub(crate) fn text(text: &str) -> Result<(), Stop> {
     let mut stdout = io::stdout().lock();
@@ -55,7 +61,6 @@ pub(crate) fn lines<'a>(lines: impl Iterator<Item = &'a str>) -> Result<(), Stop
 }
 
 /// Says something to whoever sits there, on standard error. Where nobody reads, nobody needs to be told.
-#[cfg(feature = "lab")]
 pub(crate) fn notice(text: &str) {
     let _ = io::stderr().lock().write_all(format!("{text}\n").as_bytes());
 }
@@ -76,10 +81,39 @@ pub(crate) fn yaml(value: &impl Serialize) -> Result<(), Stop> {
     line(&out)
 }
 
+/// The same with all keys in the order of the alphabet, as existing clients print it.
+pub(crate) fn sorted_yaml(value: &impl Serialize) -> Result<(), Stop> {
+    let value =
+        serde_json::to_value(value).map_err(|error| Stop::failed(format!("printing YAML: {error}")))?;
+    yaml(&sorted(value))
+}
+
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<_> = map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            entries.sort_by(|a, b| a.0.cmp(&b.0));
+            Value::Object(entries.into_iter().collect())
+        }
+        Value::Array(values) => Value::Array(values.into_iter().map(sorted).collect()),
+        other => other,
+    }
+}
+
 /// Prints a table: no borders, two blanks between columns.
 pub(crate) fn table<const N: usize>(titles: [&str; N], rows: Vec<[String; N]>) -> Result<(), Stop> {
-    let rows: Vec<_> = std::iter::once(titles.map(str::to_owned)).chain(rows).collect();
-    let mut widths = [0; N];
+    rows_of(&titles, rows.into_iter().map(Vec::from).collect())
+}
+
+/// Prints rows, each with as many cells as there are titles; or that there are none.
+pub(crate) fn resources(titles: &[&str], rows: Vec<Vec<String>>) -> Result<(), Stop> {
+    if rows.is_empty() { line("No resources found.") } else { rows_of(titles, rows) }
+}
+
+fn rows_of(titles: &[&str], rows: Vec<Vec<String>>) -> Result<(), Stop> {
+    let titles = titles.iter().map(ToString::to_string).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(titles).chain(rows).collect();
+    let mut widths = vec![0; rows[0].len()];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = cell.chars().count().max(*width);
@@ -87,7 +121,7 @@ pub(crate) fn table<const N: usize>(titles: [&str; N], rows: Vec<[String; N]>) -
     }
     let mut out = String::new();
     for row in &rows {
-        let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         out.push_str(&cells.join("  "));
         out.push('\n');
     }

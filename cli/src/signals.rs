@@ -10,6 +10,7 @@ pub(crate) struct Signals {
     interrupt: Signal,
     quit: Signal,
     terminate: Signal,
+    seen: usize,
 }
 
 impl Signals {
@@ -22,16 +23,24 @@ impl Signals {
             interrupt: listen(SignalKind::interrupt())?,
             quit: listen(SignalKind::quit())?,
             terminate: listen(SignalKind::terminate())?,
+            seen: 0,
         })
     }
 
     /// The next signal.
     pub(crate) async fn next(&mut self) -> Signalled {
-        tokio::select! {
+        let signal = tokio::select! {
             _ = self.hangup.recv() => Signalled::Hangup,
             _ = self.interrupt.recv() => Signalled::Interrupt,
             _ = self.quit.recv() => Signalled::Quit,
             _ = self.terminate.recv() => Signalled::Terminate,
-        }
+        };
+        self.seen += 1;
+        signal
+    }
+
+    /// How many there were.
+    pub(crate) fn seen(&self) -> usize {
+        self.seen
     }
 }

@@ -49,6 +49,7 @@
 //! | descriptions, for programs that work with any interface | [`describe`], [`descriptor`], [`dynamic`], [`command`] |
 //! | hosting drivers | `host`, with the feature of that name |
 //! | reaching devices | `remote`, with the feature `client` |
+//! | leasing devices of a lab | `lease` and `leases`, with the feature `client` |
 //!
 //! Interface crates turn on no feature, drivers `host` if they host anything themselves, programs and tests `client`.
 //!
@@ -77,6 +78,8 @@ pub use jumpstarter_core::{
 
 #[cfg(feature = "client")]
 pub use jumpstarter_client as remote;
+#[cfg(feature = "client")]
+pub use jumpstarter_lease as leases;
 #[cfg(feature = "host")]
 pub use jumpstarter_session as host;
 
@@ -97,6 +100,25 @@ pub async fn env() -> Result<remote::Device> {
     // Only programs choose a provider for TLS, and a test is a program. Another one that is there already stays.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     remote::Device::from_env().await
+}
+
+/// Asks a lab for an exporter: any with these labels, or one by its name.
+///
+/// ```no_run
+/// # async fn test() -> jumpstarter::Result<()> {
+/// let rig = jumpstarter::lease().selector("board=rpi4").await?;
+/// let console = rig.device().find("board.console")?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Awaiting it waits until the exporter is ready. Dropping what it answers gives the lease back, also when the test panics.
+/// Which client asks is decided as for `jmp`; where `JMP_LEASE` names a lease that fits, that one is used and stays.
+#[cfg(feature = "client")]
+pub fn lease() -> leases::Request {
+    // As for `env`.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    leases::leased::lease()
 }
 
 /// Turns a trait into an interface: something that a driver provides and a client calls.

@@ -7,6 +7,7 @@
 //! | `ours` | both | ours, inside of the test |
 //! | `lab` | Python | Python, with our lab between them |
 //! | `leased` | Python | our `jmp run`, with our lab between them |
+//! | `lease` | our `jmp`, our library | Python, with our lab between them |
 //! | `scenarios` | Python | Python: everything that people do with a lab |
 //! | `generated` | Python, with the generated package and without it | ours |
 //! | `programs` | Python | our `jmp` |
@@ -20,6 +21,7 @@ mod descriptors;
 mod devices;
 mod generated;
 mod lab;
+mod lease;
 mod leased;
 mod ours;
 mod programs;

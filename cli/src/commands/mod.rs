@@ -2,9 +2,12 @@
 
 #[cfg(feature = "lab")]
 pub(crate) mod admin;
+pub(crate) mod client;
 pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod driver;
+pub(crate) mod exporters;
+pub(crate) mod leases;
 pub(crate) mod run;
 pub(crate) mod schema;
 #[cfg(feature = "lab")]
@@ -99,6 +102,7 @@ pub(crate) static JMP: Verb = Verb {
             about: "Configuration files",
             arguments: |command| command,
             does: Does::Group(&[
+                CLIENT,
                 Verb {
                     name: "exporter",
                     aliases: &["e", "exporters"],
@@ -122,6 +126,32 @@ pub(crate) static JMP: Verb = Verb {
             ]),
         },
         Verb {
+            name: "create",
+            aliases: &["c"],
+            about: "Ask a lab for something",
+            arguments: |command| command,
+            does: Does::Group(&[Verb {
+                name: "lease",
+                aliases: &["leases", "l"],
+                about: leases::CREATE,
+                arguments: leases::create_arguments,
+                does: Does::Run(leases::create),
+            }]),
+        },
+        Verb {
+            name: "delete",
+            aliases: &["del", "d"],
+            about: "End something in a lab",
+            arguments: |command| command,
+            does: Does::Group(&[Verb {
+                name: "leases",
+                aliases: &["lease", "l"],
+                about: leases::DELETE,
+                arguments: leases::delete_arguments,
+                does: Does::Run(leases::delete),
+            }]),
+        },
+        Verb {
             name: "driver",
             aliases: &["drivers"],
             about: "Drivers of this program",
@@ -135,6 +165,28 @@ pub(crate) static JMP: Verb = Verb {
                     does: Does::Run(driver::list),
                 },
                 VERSION,
+            ]),
+        },
+        Verb {
+            name: "get",
+            aliases: &["g"],
+            about: "Look at what is in a lab",
+            arguments: |command| command,
+            does: Does::Group(&[
+                Verb {
+                    name: "exporters",
+                    aliases: &["exporter", "e"],
+                    about: exporters::ABOUT,
+                    arguments: exporters::arguments,
+                    does: Does::Run(exporters::get),
+                },
+                Verb {
+                    name: "leases",
+                    aliases: &["lease", "l"],
+                    about: leases::GET,
+                    arguments: leases::get_arguments,
+                    does: Does::Run(leases::get),
+                },
             ]),
         },
         Verb {
@@ -159,7 +211,58 @@ pub(crate) static JMP: Verb = Verb {
             arguments: shell::arguments,
             does: Does::Run(shell::run),
         },
+        Verb {
+            name: "update",
+            aliases: &[],
+            about: "Change something in a lab",
+            arguments: |command| command,
+            does: Does::Group(&[Verb {
+                name: "lease",
+                aliases: &["leases", "l"],
+                about: leases::UPDATE,
+                arguments: leases::update_arguments,
+                does: Does::Run(leases::update),
+            }]),
+        },
         VERSION,
+    ]),
+};
+
+/// The user's clients.
+const CLIENT: Verb = Verb {
+    name: "client",
+    aliases: &["c", "clients"],
+    about: "Files of clients, and which one is the default",
+    arguments: |command| command,
+    does: Does::Group(&[
+        Verb {
+            name: "create",
+            aliases: &["c"],
+            about: client::CREATE,
+            arguments: client::create_arguments,
+            does: Does::Run(client::create),
+        },
+        Verb {
+            name: "delete",
+            aliases: &["del", "d", "rm"],
+            about: client::DELETE,
+            arguments: client::delete_arguments,
+            does: Does::Run(client::delete),
+        },
+        Verb {
+            name: "list",
+            aliases: &["ls", "get"],
+            about: client::LIST,
+            arguments: client::list_arguments,
+            does: Does::Run(client::list),
+        },
+        Verb {
+            name: "use",
+            aliases: &[],
+            about: client::USE,
+            arguments: client::use_arguments,
+            does: Does::Run(client::choose_default),
+        },
     ]),
 };
 
@@ -277,7 +380,13 @@ impl Word for Verb {
     }
 
     fn values(&self, argument: &str) -> Vec<String> {
-        if argument == "exporter" { crate::files::exporters() } else { Vec::new() }
+        match (argument, self.name) {
+            ("exporter", _) => crate::files::exporters(),
+            ("client", _) | ("name", "use") => client::aliases(),
+            // Of the commands with this name, one removes a client.
+            ("name", "delete") if self.about == client::DELETE => client::aliases(),
+            _ => Vec::new(),
+        }
     }
 
     fn arguments(&self) -> Command {

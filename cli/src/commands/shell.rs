@@ -1,18 +1,18 @@
 //! `jmp shell`: a command, or an interactive shell, with an exporter behind it.
 
+mod leased;
+
 use std::{ffi::OsString, io::IsTerminal as _, path::PathBuf, time::Duration};
 
-use clap::{Arg, ArgMatches, Command, ValueHint};
-use jumpstarter_client::{
-    Connection, Credentials, Device, Endpoint, ExporterStatus, LogLine, Options, Security,
-};
-use jumpstarter_core::{ErrorKind, config::Problems, log::Severity};
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
+use jumpstarter_client::{Connection, Credentials, Device, Endpoint, LogLine, Options, Security};
+use jumpstarter_core::{config::Problems, log::Severity};
 use jumpstarter_exporter::{local::Local, plan};
-use tokio::time::{Instant, sleep, timeout_at};
+use jumpstarter_lease::{Unusable, Wanted, session};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Program, child,
+    Program, child, client,
     commands::Invocation,
     files::{self, Named},
     relay,
@@ -21,6 +21,7 @@ use crate::{
     signals::Signals,
     style,
     tunnel::Tunnel,
+    values,
     words::{flag, option},
 };
 
@@ -28,10 +29,13 @@ pub(crate) const ABOUT: &str = "Run a command, or a shell, with an exporter behi
     Inside of it, `j` has a command for every device. Without COMMAND it is your shell; from a pipe, the shell reads its \
     commands there. The exit code is the command's.";
 
-/// How long an exporter may take to become ready: its hooks are given that much.
-const READY: Duration = Duration::from_mins(5);
+/// What allows commands to use every driver.
+const EVERY_DRIVER: &str = "UNSAFE";
 
-/// Options that ask for a lease. They mean something as soon as there is a controller.
+/// Shortest time for getting a lease, and for reaching its exporter: less would never succeed.
+const SHORTEST: Duration = Duration::from_secs(5);
+
+/// Options that are about a lease.
 const LEASE: &[&str] = &[
     "client",
     "client-config",
@@ -42,6 +46,7 @@ const LEASE: &[&str] = &[
     "acquisition-timeout",
     "retry-timeout",
     "dial-timeout",
+    "allow-disabled",
 ];
 
 pub(crate) fn arguments(command: Command) -> Command {
@@ -53,16 +58,24 @@ pub(crate) fn arguments(command: Command) -> Command {
         .arg(flag("tls-grpc-insecure", "Connect without TLS"))
         .arg(option("passphrase", "TEXT", "What that exporter wants to hear"))
         .arg(flag("exporter-logs", "Show everything that the exporter and its drivers log"))
-        .arg(option("client", "ALIAS", "Client configuration, by its name").hide(true))
-        .arg(path(option("client-config", "FILE", "Client configuration, by its file")).hide(true))
-        .arg(option("lease", "NAME", "Use a lease that exists").hide(true))
-        .arg(option("selector", "SELECTOR", "Lease an exporter with these labels").short('l').hide(true))
-        .arg(option("name", "EXPORTER", "Lease this exporter").short('n').hide(true))
-        .arg(option("duration", "TIME", "How long to lease it").hide(true))
-        .arg(option("acquisition-timeout", "TIME", "How long to wait for a lease").hide(true))
-        .arg(option("retry-timeout", "TIME", "How long to ask again").hide(true))
-        .arg(option("dial-timeout", "TIME", "How long to wait for the exporter").hide(true))
-        .arg(flag("allow-disabled", "Lease exporters that are disabled, too").hide(true))
+        .arg(option("client", "ALIAS", "Lease as this client, by the name of its file"))
+        .arg(path(option("client-config", "FILE", "Lease as this client, by its file")))
+        .arg(option("lease", "NAME", "Use a lease that exists (JMP_LEASE); it is not given back"))
+        .arg(
+            option("selector", "SELECTOR", "Lease an exporter with these labels; can be repeated")
+                .short('l')
+                .action(ArgAction::Append),
+        )
+        .arg(option("name", "EXPORTER", "Lease this exporter").short('n'))
+        .arg(option("duration", "TIME", "How long to lease it; 30m if nothing is said"))
+        .arg(option("acquisition-timeout", "TIME", "How long to wait for a lease; 2h if nothing is said"))
+        .arg(option(
+            "retry-timeout",
+            "TIME",
+            "How long to lease others while exporters do not answer; 5m if nothing is said, 0 for not at all",
+        ))
+        .arg(option("dial-timeout", "TIME", "How long to wait for the exporter; 1m if nothing is said"))
+        .arg(flag("allow-disabled", "Lease an exporter that is disabled, if it is named"))
         .arg(
             Arg::new("command")
                 .value_name("COMMAND")
@@ -79,6 +92,8 @@ enum Mode {
     Local(PathBuf),
     /// Behind a port.
     Direct { endpoint: Endpoint, options: Options, environment: Vec<(&'static str, OsString)> },
+    /// On an exporter that is leased.
+    Leased(Box<leased::Asked>),
 }
 
 pub(crate) fn run(invocation: &Invocation<'_>) -> Outcome {
@@ -94,6 +109,7 @@ pub(crate) fn run(invocation: &Invocation<'_>) -> Outcome {
             Mode::Direct { endpoint, options, environment } => {
                 direct(&endpoint, &options, environment, &words, everything, &mut signals).await
             }
+            Mode::Leased(asked) => leased::run(*asked, &words, everything, &mut signals).await,
         }
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -109,14 +125,12 @@ fn mode(invocation: &Invocation<'_>) -> Result<Mode, Stop> {
         return Err(place.wrong(format!("Invalid value: only one of {list} should be specified")));
     }
     let here = ["exporter", "exporter-config"].into_iter().find(|name| given(name));
-    let lease = LEASE.iter().copied().chain(["allow-disabled"]).find(|name| given(name));
-    match (given("tls-grpc"), here, lease) {
-        (true, Some(other), _) | (true, None, Some(other)) | (false, Some(_), Some(other)) => {
-            let mode = if given("tls-grpc") { "tls-grpc" } else { here.unwrap_or_default() };
-            return Err(place.wrong(format!("'--{other}' and '--{mode}' exclude each other.")));
-        }
-        (false, None, Some(option)) => return Err(needs_controller(&format!("--{option}"))),
-        _ => {}
+    let lease = LEASE.iter().copied().find(|name| given(name));
+    if let (true, Some(other), _) | (true, None, Some(other)) | (false, Some(_), Some(other)) =
+        (given("tls-grpc"), here, lease)
+    {
+        let mode = if given("tls-grpc") { "tls-grpc" } else { here.unwrap_or_default() };
+        return Err(place.wrong(format!("'--{other}' and '--{mode}' exclude each other.")));
     }
     if let Some(option) =
         ["tls-grpc-insecure", "passphrase"].into_iter().find(|name| !given("tls-grpc") && given(name))
@@ -127,22 +141,43 @@ fn mode(invocation: &Invocation<'_>) -> Result<Mode, Stop> {
         (Some(alias), ..) => files::exporter(alias).map(Mode::Local),
         (_, Some(path), _) => Ok(Mode::Local(path.into())),
         (.., Some(target)) => direct_mode(invocation, target),
-        _ if std::env::var_os("JMP_LEASE").is_some_and(|lease| !lease.is_empty()) => {
-            Err(needs_controller("JMP_LEASE"))
-        }
-        _ => Err(place.wrong("Specify one of --exporter, --exporter-config or --tls-grpc.")),
+        _ => leased_mode(invocation, lease.is_some()),
     }
+}
+
+/// What is asked of a lab. Nothing at all is a slip, unless there is a client to ask as.
+fn leased_mode(invocation: &Invocation<'_>, named: bool) -> Result<Mode, Stop> {
+    let (matches, place) = (invocation.matches, invocation.place);
+    let choice = client::choice(matches, place)?;
+    let existing = invocation.text("lease").map(str::to_owned).or_else(|| files::environment("JMP_LEASE"));
+    let existing = existing.filter(|name| !name.is_empty());
+    if !named
+        && existing.is_none()
+        && let Err(Unusable::Nobody(_)) = jumpstarter_lease::choose(&choice, &files::environment)
+    {
+        let options = "--client, --client-config, --exporter, --exporter-config or --tls-grpc";
+        return Err(place.wrong(format!("Specify one of {options}.")));
+    }
+    let wanted = Wanted {
+        selector: values::selector_of(matches, place, "selector")?.unwrap_or_default(),
+        exporter: invocation.text("name").filter(|name| !name.is_empty()).map(str::to_owned),
+        duration: values::lease_duration(matches, place)?,
+        allow_disabled: invocation.flag("allow-disabled"),
+        ..Wanted::default()
+    };
+    Ok(Mode::Leased(Box::new(leased::Asked {
+        choice,
+        existing,
+        wanted,
+        acquisition: values::duration_of(matches, place, "acquisition-timeout", SHORTEST)?,
+        retry: values::duration_of(matches, place, "retry-timeout", Duration::ZERO)?,
+        dial: values::duration_of(matches, place, "dial-timeout", SHORTEST)?,
+        place: place.clone(),
+    })))
 }
 
 fn is_given(matches: &ArgMatches, name: &str) -> bool {
     matches.value_source(name) == Some(clap::parser::ValueSource::CommandLine)
-}
-
-fn needs_controller(what: &str) -> Stop {
-    Stop::failed(format!(
-        "{what} asks for a lease, which needs a controller; this version has none yet. \
-         Use --exporter, --exporter-config or --tls-grpc"
-    ))
 }
 
 fn direct_mode(invocation: &Invocation<'_>, target: &str) -> Result<Mode, Stop> {
@@ -180,10 +215,10 @@ fn direct_mode(invocation: &Invocation<'_>, target: &str) -> Result<Mode, Stop> 
 }
 
 /// What every command in a shell finds in its environment.
-fn environment(host: impl Into<OsString>) -> Vec<(&'static str, OsString)> {
+fn environment(host: impl Into<OsString>, drivers: &str) -> Vec<(&'static str, OsString)> {
     vec![
         (jumpstarter_client::connection::HOST, host.into()),
-        ("JMP_DRIVERS_ALLOW", "UNSAFE".into()),
+        ("JMP_DRIVERS_ALLOW", drivers.into()),
         ("_JMP_SUPPRESS_DRIVER_WARNINGS", "1".into()),
     ]
 }
@@ -217,7 +252,13 @@ async fn local(
         }
     });
     greet(words, &motd);
-    let job = child::Job { words, context: "local", environment: environment(local.socket()) };
+    let job = child::Job {
+        words,
+        context: "local",
+        environment: environment(local.socket(), EVERY_DRIVER),
+        profiles: false,
+        hang_up: None,
+    };
     let outcome = child::run(job, signals).await;
     for (device, error) in local.stop().await {
         tracing::warn!("closing {device}: {error}");
@@ -267,8 +308,8 @@ async fn direct(
     let host = tunnel
         .as_ref()
         .map_or_else(|| endpoint.to_string().into(), |tunnel| tunnel.socket().into_os_string());
-    let environment = environment(host).into_iter().chain(more).collect();
-    let job = child::Job { words, context: "direct", environment };
+    let environment = environment(host, EVERY_DRIVER).into_iter().chain(more).collect();
+    let job = child::Job { words, context: "direct", environment, profiles: false, hang_up: None };
     let outcome = child::run(job, signals).await;
     device.close();
     outcome
@@ -300,43 +341,12 @@ fn show(line: &LogLine) {
     }
 }
 
-/// Waits until the exporter takes calls. There is no call that waits; clients look again and again.
+/// Waits until the exporter takes calls.
 async fn ready(connection: &Connection) -> Result<(), Stop> {
-    const PAUSE: Duration = Duration::from_millis(200);
-    let deadline = Instant::now() + READY;
-    let mut said = false;
-    loop {
-        let status = match timeout_at(deadline, connection.status()).await {
-            Ok(Ok(status)) => status,
-            // Exporters that have no status take calls at once.
-            Ok(Err(error)) if error.kind() == ErrorKind::Unsupported => return Ok(()),
-            Ok(Err(error)) => return Err(Stop::of_session(error)),
-            Err(_) => return Err(Stop::failed("the exporter did not become ready in time")),
-        };
-        match status.status {
-            ExporterStatus::LeaseReady | ExporterStatus::Unspecified => {
-                if let Some(warning) = status.message.strip_prefix("[HOOK_WARNING] ") {
-                    notice(&format!("{} {}", style::warning(), style::printable(warning)));
-                }
-                return Ok(());
-            }
-            ExporterStatus::BeforeLeaseHookFailed
-            | ExporterStatus::AfterLeaseHookFailed
-            | ExporterStatus::Offline => {
-                return Err(Stop::failed(status.message));
-            }
-            _ if !said => {
-                tracing::info!("Waiting for beforeLease hook to complete...");
-                said = true;
-            }
-            _ => {}
-        }
-        if Instant::now() >= deadline {
-            return Err(Stop::failed(format!(
-                "the exporter did not become ready in time: {}",
-                status.message
-            )));
-        }
-        sleep(PAUSE).await;
+    let hook = || tracing::info!("Waiting for beforeLease hook to complete...");
+    let warning = session::ready(connection, hook).await.map_err(Stop::of_session)?;
+    if let Some(warning) = warning {
+        notice(&format!("{} {}", style::warning(), style::printable(&warning)));
     }
+    Ok(())
 }

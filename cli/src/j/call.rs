@@ -11,12 +11,12 @@ use prost_types::Value;
 
 use super::{
     args::{self, Typed},
-    console, flash, network, render, shell,
+    console, flash, network, policy, render, shell,
     transfer::Transfers,
     tree::{Action, Bytes, Item, Leaf},
 };
 use crate::{
-    output,
+    files, output,
     report::{Outcome, Stop},
     words::{Found, Place, Word as _},
 };
@@ -25,6 +25,7 @@ use crate::{
 pub(super) async fn run(found: &Found<'_, Item>, json: bool) -> Outcome {
     let Some(leaf) = found.word.leaf() else { return Ok(0) };
     let (matches, place) = (&found.matches, &found.place);
+    policy::check(&leaf.device, files::environment)?;
     let outcome = match leaf.action {
         Action::Method(interface, index) => {
             let method = &interface.methods[index];

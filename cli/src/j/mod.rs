@@ -6,6 +6,7 @@
 //! | `args` | parameters of a method → options, and back to values |
 //! | `call` | carrying a command out |
 //! | `render` | values as people read them |
+//! | `policy` | which drivers may be used |
 //! | `transfer` | files as arguments, with progress |
 //! | `console`, `network` | commands around byte streams |
 //! | `shell` | the methods of shell drivers |
@@ -17,6 +18,7 @@ mod console;
 mod flash;
 mod log;
 mod network;
+mod policy;
 mod render;
 mod shell;
 mod transfer;

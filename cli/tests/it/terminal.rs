@@ -14,7 +14,7 @@ use rustix::{
 const COOKED: &str = "stty -a | grep -c ' icanon'";
 
 /// A program in a terminal, and everything it has shown so far.
-struct Screen {
+pub(crate) struct Screen {
     pty: Pty,
     child: std::process::Child,
     seen: String,
@@ -22,7 +22,7 @@ struct Screen {
 }
 
 impl Screen {
-    fn start(place: &Place, words: &[&str], variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(place: &Place, words: &[&str], variables: &[(&str, &str)]) -> Self {
         Self::of(place, Command::new(JMP).args(words), variables)
     }
 
@@ -47,7 +47,7 @@ impl Screen {
     }
 
     /// Reads until this has been shown, behind what was waited for before.
-    fn wait_for(&mut self, text: &str) {
+    pub(crate) fn wait_for(&mut self, text: &str) {
         let mut buffer = [0; 4096];
         loop {
             if let Some(found) = self.seen[self.at..].find(text) {
@@ -59,6 +59,11 @@ impl Screen {
                 end => panic!("{text:?} was not shown ({end:?}):\n{}", self.seen),
             }
         }
+    }
+
+    /// Closes the terminal, whoever uses it.
+    pub(crate) fn close(self) -> std::process::Child {
+        self.child
     }
 
     fn end(mut self) -> i32 {

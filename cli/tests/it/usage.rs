@@ -55,15 +55,15 @@ fn mistakes_have_one_shape_and_code_2() {
 fn what_needs_a_controller_says_so() {
     let place = Place::new();
     let board = example("board.yaml");
-    for line in
-        ["shell --lease x", "shell -l a=b", "shell -n rig", "shell --client lab", "shell --duration 1h"]
-    {
+    let none = "Error: none of --client, --client-config is specified, and default config is not set\n";
+    for line in ["shell --lease x", "shell -l a=b", "shell -n rig", "shell --duration 1h", "get leases"] {
         let output = run(&mut place.jmp(&words(line)));
-        assert_eq!(code(&output), 1);
-        assert!(stderr(&output).contains("needs a controller"), "{}", stderr(&output));
+        assert_eq!((code(&output), stderr(&output).as_str()), (1, none), "{line}");
     }
     let output = run(place.jmp(&["shell"]).env("JMP_LEASE", "mine"));
-    assert!(stderr(&output).starts_with("Error: JMP_LEASE asks for a lease"), "{}", stderr(&output));
+    assert_eq!((code(&output), stderr(&output).as_str()), (1, none));
+    let output = run(&mut place.jmp(&["shell", "--client", "lab"]));
+    assert!(stderr(&output).starts_with("Error: client \"lab\" does not exist"), "{}", stderr(&output));
     let output = run(&mut place.jmp(&["run", "--exporter-config", &board]));
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("--tls-grpc-listener"), "{}", stderr(&output));

@@ -14,6 +14,7 @@ use super::exporter::{GrpcOption, Metadata, Tls};
 use super::problem::{Problem, Problems};
 use super::source::{Secret, Source, Span, Spanned};
 use super::top;
+use crate::wire::Delay;
 
 /// The only value of `kind`.
 pub const KIND: &str = "ClientConfig";
@@ -389,14 +390,14 @@ impl ClientConfig {
     fn timeouts(&mut self, variable: &dyn Fn(&str) -> Option<String>, problems: &mut Problems) {
         let mut seconds = |name: &str, least: u32| {
             let text = variable(name)?;
-            let value = text.trim().parse::<f64>().ok();
-            let usable = value.filter(|value| value.is_finite() && *value >= f64::from(least));
+            let value = text.trim().parse::<Delay>().ok().map(|length| length.get().as_secs_f64());
+            let usable = value.filter(|value| *value >= f64::from(least));
             if usable.is_none() {
                 problems.push(
                     Problem::error(format!(
                         "environment variable {name} must be a number of seconds, {least} or more"
                     ))
-                    .help("unset it, or set it to a number"),
+                    .help("unset it, or set it to a number, or to a length of time such as `5m`"),
                 );
             }
             usable
