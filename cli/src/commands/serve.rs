@@ -159,10 +159,12 @@ fn welcome(folder: &std::path::Path) {
     let lab = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let lab = quoted(&lab.display().to_string());
     output::notice(&format!(
-        "\nThis lab is new. Make an exporter and a client, on this machine:\n\n  \
+        "\nThis lab is new. Make an exporter, a client and a first lease, on this machine:\n\n  \
          jmp admin --lab {lab} create exporter rig --label board=demo --out rig.yaml\n  \
-         jmp admin --lab {lab} create client me --allow '*' --out me.yaml\n\n\
-         List the devices of the exporter in rig.yaml, below `export:`, and run it where they are.\n"
+         jmp admin --lab {lab} create client me --allow '*' --out me.yaml\n  \
+         jmp create lease --client-config me.yaml --selector board=demo\n\n\
+         The lease waits for its exporter: list the devices of it in rig.yaml, below `export:`, and run it where they are, \
+         with `jmp run --exporter-config rig.yaml`. `jmp shell --client-config me.yaml --lease NAME` uses them.\n"
     ));
 }
 

@@ -63,10 +63,9 @@ fn run(place: &Place, words: &[&str]) -> std::process::Output {
 fn a_new_lab_says_what_to_do_and_what_it_says_works_when_pasted() {
     let place = Place::new();
     let mut lab = Lab::start(&place);
-    let said = lab.until("run it where they are");
-    let commands: Vec<_> =
-        said.lines().map(str::trim).filter(|line| line.starts_with("jmp admin ")).collect();
-    assert_eq!(commands.len(), 2, "{said}");
+    let said = lab.until("uses them");
+    let commands: Vec<_> = said.lines().map(str::trim).filter(|line| line.starts_with("jmp ")).collect();
+    assert_eq!(commands.len(), 3, "{said}");
     for command in commands {
         let words: Vec<_> = command.split_whitespace().skip(1).map(|word| word.trim_matches('\'')).collect();
         let output = run(&place, &words);
