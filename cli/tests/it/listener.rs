@@ -188,6 +188,12 @@ fn an_exporter_that_is_not_there_is_named() {
     assert!(stderr(&output).contains("[HOST:]PORT"), "{}", told(&output));
 }
 
+/// What a process that is not ours does is told by no event.
+#[expect(clippy::disallowed_methods, reason = "there is nothing to wait for but time")]
+fn pause() {
+    std::thread::sleep(std::time::Duration::from_millis(10));
+}
+
 #[test]
 fn pitfall_p5_a_hook_does_not_outlive_an_exporter_that_is_killed() {
     let place = Place::new();
@@ -197,11 +203,13 @@ fn pitfall_p5_a_hook_does_not_outlive_an_exporter_that_is_killed() {
     let file = place
         .file("slow.yaml", &format!("{text}hooks:\n  beforeLease: {{script: '{script}', timeout: 900}}\n"));
     let listener = Listener::start(&place, file.to_str().unwrap(), &["--tls-grpc-insecure"]);
+    let begun = std::time::Instant::now();
     let pids = loop {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60), "the hook does not begin");
         if let Ok(text) = std::fs::read_to_string(place.path().join("pids")) {
             break text;
         }
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        pause();
     };
     kill_process(Pid::from_child(&listener.child), Signal::KILL).unwrap();
     drop(listener);
@@ -213,7 +221,7 @@ fn pitfall_p5_a_hook_does_not_outlive_an_exporter_that_is_killed() {
         let begun = std::time::Instant::now();
         while rustix::process::test_kill_process(process).is_ok() && !over() {
             assert!(begun.elapsed() < std::time::Duration::from_secs(20), "it goes on: {pid:?}");
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            pause();
         }
     }
 }
