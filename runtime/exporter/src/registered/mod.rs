@@ -395,9 +395,14 @@ impl Exporter {
             tasks: JoinSet::new(),
         };
         // The controller answers this call with the first tunnel, so nobody waits for it.
-        let tunnels =
-            Arc::new(Tunnels::new(self.controller.clone(), lease.name.clone(), logs.clone(), tunnels));
-        leased.tasks.spawn(tunnels.serve(leased.stop_listening.clone(), end.clone()));
+        let tunnels = Arc::new(Tunnels::new(
+            self.controller.clone(),
+            lease.name.clone(),
+            logs.clone(),
+            tunnels,
+            leased.stop_listening.clone(),
+        ));
+        leased.tasks.spawn(tunnels.serve(end.clone()));
 
         let watcher = self.options.watcher.clone();
         let mut reader = logs.subscribe();

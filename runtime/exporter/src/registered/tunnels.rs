@@ -45,6 +45,8 @@ pub(crate) struct Tunnels {
     pub(crate) lease: String,
     pub(crate) logs: Arc<LogBuffer>,
     pub(crate) target: Target,
+    /// There are no new tunnels from then on.
+    stop: CancellationToken,
     /// One connection per router, for all tunnels: a stalled one holds up nobody, since routers take what fits the stream.
     routers: Mutex<HashMap<String, Channel>>,
 }
@@ -55,16 +57,17 @@ impl Tunnels {
         lease: String,
         logs: Arc<LogBuffer>,
         target: Target,
+        stop: CancellationToken,
     ) -> Self {
-        Self { controller, lease, logs, target, routers: Mutex::default() }
+        Self { controller, lease, logs, target, stop, routers: Mutex::default() }
     }
 
-    /// Takes tunnels until `stop`, and carries them until `end`.
-    pub(crate) async fn serve(self: Arc<Self>, stop: CancellationToken, end: CancellationToken) {
+    /// Takes tunnels until it is told to stop, and carries them until `end`.
+    pub(crate) async fn serve(self: Arc<Self>, end: CancellationToken) {
         let mut carried = JoinSet::new();
         tokio::select! {
             () = self.listen(&mut carried) => {}
-            () = stop.cancelled() => {}
+            () = self.stop.cancelled() => {}
         }
         tokio::select! {
             () = async { while carried.join_next().await.is_some() {} } => {}
@@ -185,9 +188,19 @@ impl Tunnels {
         token.set_sensitive(true);
         metadata.insert("authorization", token);
         let (tunnel, outcome) = tunnel::open(channel, metadata);
-        if let Err(error) = acceptor.serve(tunnel, Peer::Tunnel).await {
+        // One that nobody has come through until then would only be waited for at the end.
+        let unused = async {
+            self.stop.cancelled().await;
+            if outcome.has_spoken() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
             // Clients that go, and tunnels that only probe, are everyday events.
-            tracing::debug!(lease = self.lease, %error, "a tunnel ended");
+            ended = acceptor.serve(tunnel, Peer::Tunnel) => if let Err(error) = ended {
+                tracing::debug!(lease = self.lease, %error, "a tunnel ended");
+            },
+            () = unused => {}
         }
         Ok(outcome)
     }
