@@ -250,7 +250,7 @@ async fn when_a_router_is_killed_both_sides_learn_it_and_the_next_session_goes_a
     let settings = Settings { config, ..settings() };
     let opened = Data::open(&data(folder.path())).expect("a folder");
     let serving = Serving::start(opened, &settings).await.expect("it starts");
-    let (at, _tell) = Lab::at(&serving.endpoint);
+    let (at, tell) = Lab::at(&serving.endpoint);
     let mut owner = admin(&data(folder.path())).await;
     let rig = at.person("Exporter", "rig", create(&mut owner, "Exporter", "rig").await);
     let me = at.person("Client", "me", create(&mut owner, "Client", "me").await);
@@ -279,6 +279,7 @@ async fn when_a_router_is_killed_both_sides_learn_it_and_the_next_session_goes_a
     let mut tunnel = me.dial("one", &world).await;
     tunnel.ask(Bytes::from_static(b"hello")).await.expect("an echo");
     tunnel.end().await.expect("an end");
+    drop(tell);
     exporter.abort();
     serving.stop(GRACE).await;
 }
