@@ -23,7 +23,10 @@
 //! | `storage` | a large image to a directory and back, and the memory for it |
 //! | `programs` | start-up of programs and exporters |
 //! | `idle` | what an exporter costs that does nothing |
+//! | `router` | bytes between two callers, through our router |
+//! | `controller` | leases in a lab, and what its exporters cost it |
 //! | `ours`, `bare` | the two servers and how to call them |
+//! | `relays` | our router, and what it is compared with |
 //! | `process`, `report` | other processes; rounds, medians and the table |
 
 #![forbid(unsafe_code)]
@@ -32,13 +35,16 @@
 
 mod bare;
 mod calls;
+mod controller;
 mod dispatch;
 mod forward;
 mod idle;
 mod ours;
 mod process;
 mod programs;
+mod relays;
 mod report;
+mod router;
 mod serial;
 mod storage;
 mod streams;
@@ -69,12 +75,31 @@ impl Effort {
 
 /// Every figure in the order of the table.
 const FIGURES: &[&str] = &[
-    "dispatch", "unary", "callers", "stream", "bytes", "memory", "forward", "upload", "storage", "serial",
-    "help", "j", "shell", "start", "idle",
+    "dispatch",
+    "unary",
+    "callers",
+    "stream",
+    "bytes",
+    "memory",
+    "forward",
+    "upload",
+    "storage",
+    "serial",
+    "help",
+    "j",
+    "shell",
+    "start",
+    "idle",
+    "router",
+    "controller",
 ];
 
 /// Figures that need the programs.
 const OF_PROGRAMS: &[&str] = &["forward", "storage", "serial", "help", "j", "shell", "start", "idle"];
+
+/// Figures that the Python implementation has no part in.
+const WITHOUT_PYTHON: &[&str] =
+    &["dispatch", "unary", "callers", "stream", "bytes", "memory", "router", "controller"];
 
 fn main() -> ExitCode {
     match run() {
@@ -138,7 +163,8 @@ async fn take(figures: &[&str], effort: Effort) -> Outcome<Vec<Row>> {
     } else {
         None
     };
-    let python = process::python_if_there();
+    let with_python = figures.iter().any(|figure| !WITHOUT_PYTHON.contains(figure));
+    let python = if with_python { process::python_if_there() } else { None };
     let programs = programs::Programs { ours: programs, upstream: python };
     let mut rows = Vec::new();
     for figure in figures {
@@ -158,6 +184,8 @@ async fn take(figures: &[&str], effort: Effort) -> Outcome<Vec<Row>> {
             "shell" => programs.shell(effort).await,
             "start" => programs.start(effort).await,
             "serial" => serial::take(effort, &programs).await,
+            "router" => router::take(effort).await,
+            "controller" => controller::take(effort).await,
             _ => idle::take(effort, &programs).await,
         };
         rows.extend(taken.map_err(|error| format!("{figure}: {error}"))?);
@@ -169,6 +197,10 @@ fn serve(whose: &str) -> Outcome<()> {
     match whose {
         "ours" => runtime()?.block_on(ours::serve()),
         "bare" => runtime()?.block_on(bare::serve()),
-        other => Err(format!("{other:?} is neither \"ours\" nor \"bare\"").into()),
+        "router" => runtime()?.block_on(relays::serve_router()),
+        "relay" => runtime()?.block_on(relays::serve_relay()),
+        "pump" => runtime()?.block_on(relays::serve_pump()),
+        "lab" => runtime()?.block_on(controller::serve()),
+        other => Err(format!("there is no server {other:?}").into()),
     }
 }

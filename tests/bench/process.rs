@@ -1,10 +1,12 @@
 //! Other processes: the two servers, the programs, and what the kernel says about them.
 
 use std::{
+    ffi::OsStr,
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use jumpstarter_tests::python::{Python, python};
@@ -14,14 +16,20 @@ use crate::Outcome;
 /// A server started from this same program. Ends when it is dropped.
 pub(crate) struct Server {
     child: Child,
-    /// Where it listens.
+    /// Where it listens: a unix socket, or `HOST:PORT`.
     pub(crate) socket: PathBuf,
 }
 
 impl Server {
-    /// Starts one: `ours` or `bare`.
+    /// Starts one.
     pub(crate) fn start(whose: &str) -> Outcome<Self> {
+        Self::start_with(whose, &[])
+    }
+
+    /// The same, with these variables.
+    pub(crate) fn start_with(whose: &str, variables: &[(&str, &OsStr)]) -> Outcome<Self> {
         let mut command = Command::new(std::env::current_exe()?);
+        command.envs(variables.iter().copied());
         command.args(["--serve", whose]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn()?;
         let mut line = String::new();
@@ -135,6 +143,23 @@ pub(crate) fn switches(id: u32) -> Outcome<u64> {
         }
     }
     Ok(sum)
+}
+
+/// How long a process has had a processor so far, all its threads together, to the nearest tick of the kernel's clock.
+pub(crate) fn processor_time(id: u32) -> Outcome<Duration> {
+    /// Ticks per second in everything that Linux tells programs (`USER_HZ`), on all architectures that Rust supports but Alpha.
+    const TICKS: u64 = 100;
+    let text = fs::read_to_string(format!("/proc/{id}/stat"))?;
+    // The name of the program, which may contain anything, ends with the last parenthesis; the third field follows it.
+    let fields = text.rsplit_once(')').map(|(_, fields)| fields.split_whitespace());
+    // utime and stime are the fields 14 and 15 (proc_pid_stat(5)).
+    let ticks: u64 = fields
+        .ok_or("the kernel does not tell the time of a process")?
+        .skip(11)
+        .take(2)
+        .flat_map(str::parse::<u64>)
+        .sum();
+    Ok(Duration::from_millis(ticks * 1000 / TICKS))
 }
 
 /// A process and all that descend from it: upstream's exporter does its work in a child.

@@ -15,6 +15,8 @@ pub(crate) enum Goal {
     AtLeastUpstream(f64),
     /// Ours is at most this, in the row's unit.
     AtMost(f64),
+    /// Ours is at least this, in the row's unit.
+    AtLeast(f64),
     /// None was set: the number is for information.
     None,
 }
@@ -63,6 +65,7 @@ impl Row {
             Goal::AtLeastBare(limit) => Some(self.to_bare? >= limit),
             Goal::AtLeastUpstream(limit) => Some(self.to_upstream()? >= limit),
             Goal::AtMost(limit) => Some(self.ours? <= limit),
+            Goal::AtLeast(limit) => Some(self.ours? >= limit),
             Goal::None => None,
         }
     }
@@ -73,6 +76,7 @@ impl Row {
             Goal::AtLeastBare(limit) => format!("≥ {limit} × bare"),
             Goal::AtLeastUpstream(limit) => format!("≥ {limit} × Python"),
             Goal::AtMost(limit) => format!("≤ {limit} {}", self.unit),
+            Goal::AtLeast(limit) => format!("≥ {limit} {}", self.unit),
             Goal::None => String::new(),
         }
     }

@@ -131,13 +131,13 @@ answer(upload, time.perf_counter() - begun)
 ";
 
 /// Looks at the memory of a process every few milliseconds.
-struct Watch {
+pub(crate) struct Watch {
     stop: std::sync::mpsc::SyncSender<()>,
     thread: std::thread::JoinHandle<u64>,
 }
 
 impl Watch {
-    fn start(process: u32) -> Self {
+    pub(crate) fn start(process: u32) -> Self {
         let (stop, stopped) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::spawn(move || {
             let mut most = 0;
@@ -149,7 +149,7 @@ impl Watch {
         Self { stop, thread }
     }
 
-    fn most(self) -> u64 {
+    pub(crate) fn most(self) -> u64 {
         let _ = self.stop.send(());
         self.thread.join().unwrap_or(0)
     }

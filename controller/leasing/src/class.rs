@@ -6,8 +6,10 @@
 //! its class; how many leases wait and how many exporters there are does not matter.
 
 use std::{
+    cell::RefCell,
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
 };
 
 use jiff::Timestamp;
@@ -173,9 +175,15 @@ pub(crate) struct Classes {
     of_exporter: HashMap<Name, BTreeSet<ClassId>>,
     /// Those for which nobody waits, the oldest first.
     idle: BTreeSet<(u64, ClassId)>,
+    /// Class → those that wait for any of its exporters, each with by how much it is preferred. Found out when somebody asks,
+    /// and forgotten when exporters come to classes or leave them.
+    rivals: RefCell<HashMap<ClassId, Rivals>>,
     /// Counts up.
     next: u64,
 }
+
+/// For each class with an exporter in common: by how much it is preferred, at the exporter where that is most.
+type Rivals = Arc<HashMap<ClassId, i64>>;
 
 impl Classes {
     pub(crate) fn clear(&mut self) {
@@ -198,6 +206,7 @@ impl Classes {
             return *id;
         }
         self.forget();
+        self.rivals.get_mut().clear();
         self.next += 1;
         let id = ClassId(self.next);
         let mut class = Class {
@@ -244,6 +253,9 @@ impl Classes {
         policies: &Policies,
     ) -> Vec<ClassId> {
         let name = exporter.name;
+        if moved {
+            self.rivals.get_mut().clear();
+        }
         let mine = self.of_exporter.entry(name.clone()).or_default();
         let touched: Vec<_> =
             if moved { self.all.keys().copied().collect() } else { mine.iter().copied().collect() };
@@ -269,6 +281,7 @@ impl Classes {
 
     /// An exporter is gone. Returns the classes in which somebody waits and nothing will do any more.
     pub(crate) fn remove(&mut self, name: &Name) -> Vec<ClassId> {
+        self.rivals.get_mut().clear();
         let mut hopeless = Vec::new();
         for id in self.of_exporter.remove(name).unwrap_or_default() {
             let Some(class) = self.all.get_mut(&id) else { continue };
@@ -308,11 +321,11 @@ impl Classes {
         Some((turn.clone(), approval))
     }
 
-    /// How many would get one of this class's exporters before whoever has this turn, and how many wait for them at all.
-    /// With the turns of those before, in no order.
-    pub(crate) fn ahead(&self, id: ClassId, turn: &Turn) -> (usize, usize) {
-        let Some(class) = self.all.get(&id) else { return (0, 0) };
-        // For each other class: by how much it is preferred, at the exporter where that is most.
+    /// Who else waits for a class's exporters. That takes a look at each of them, so it is done once for all who ask.
+    fn rivals(&self, id: ClassId, class: &Class) -> Rivals {
+        if let Some(known) = self.rivals.borrow().get(&id) {
+            return Arc::clone(known);
+        }
         let mut preferred: HashMap<ClassId, i64> = HashMap::new();
         for (name, member) in &class.members {
             let Some(own) = member.approval() else { continue };
@@ -325,9 +338,17 @@ impl Classes {
                 preferred.entry(*other).and_modify(|known| *known = by.max(*known)).or_insert(by);
             }
         }
+        let rivals = Arc::new(preferred);
+        self.rivals.borrow_mut().insert(id, Arc::clone(&rivals));
+        rivals
+    }
+
+    /// How many would get one of this class's exporters before whoever has this turn, and how many wait for them at all.
+    pub(crate) fn ahead(&self, id: ClassId, turn: &Turn) -> (usize, usize) {
+        let Some(class) = self.all.get(&id) else { return (0, 0) };
         let (mut ahead, mut all) = (0, 0);
-        for (other, by) in preferred {
-            let Some(queue) = self.all.get(&other).map(|class| &class.queue) else { continue };
+        for (other, by) in self.rivals(id, class).iter() {
+            let Some(queue) = self.all.get(other).map(|class| &class.queue) else { continue };
             all += queue.len();
             ahead += match by {
                 1.. => queue.len(),

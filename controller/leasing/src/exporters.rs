@@ -107,11 +107,15 @@ impl Leasing {
             // It must have been told that it is not leased before it is leased again.
             && Reference::name(status.and_then(|status| status.lease_ref.as_ref())).is_none();
         let registered = status.is_some_and(|status| !status.devices.is_empty());
+        // Its lease has been given back, which only has to be written down: it will be free in a moment.
+        let released = matches!(holder, Holder::Lease(lease)
+            if self.leases.get(lease).is_some_and(|lease| lease.object.spec.release));
+        let held = entry.claiming.is_some() || (*holder != Holder::Nobody && !released);
         let state = if !online || !registered {
             State::Offline
-        } else if entry.claiming.is_some() || *holder != Holder::Nobody {
+        } else if held {
             State::Held
-        } else if !ready || entry.pace.blocked(now) {
+        } else if released || !ready || entry.pace.blocked(now) {
             State::NotReady
         } else {
             State::Free

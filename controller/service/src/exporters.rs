@@ -1,6 +1,10 @@
 //! `ControllerService`: what exporters ask, and clients that hold a lease.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use futures::{
     future::BoxFuture,
@@ -45,6 +49,7 @@ pub struct Exporters<S, F = Https> {
     callers: Callers<S, F>,
     listeners: Listeners,
     routers: Routers,
+    told: Told,
 }
 
 impl<S, F> std::fmt::Debug for Exporters<S, F> {
@@ -72,7 +77,7 @@ fn internal(status: &Status) -> Status {
 impl<S: Store, F: Fetch> Exporters<S, F> {
     /// For this lab.
     pub fn new(lab: Lab<S>, callers: Callers<S, F>, listeners: Listeners, routers: Routers) -> Self {
-        Self { lab, callers, listeners, routers }
+        Self { lab, callers, listeners, routers, told: Told::default() }
     }
 
     /// Changes what is so about an exporter.
@@ -182,6 +187,36 @@ async fn leased<S: Store>(lab: &Lab<S>, exporter: &Exporter) -> Result<StatusRes
     })
 }
 
+/// What exporters were last told, also on streams that are over: the lease that each has, or that it has none. One that this
+/// lab has told nothing yet may know of any. Clones share it.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<HashMap<String, Option<String>>>>);
+
+impl Told {
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Option<String>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lease that an exporter believes it has, as far as that is known.
+    fn lease(&self, exporter: &str) -> Option<String> {
+        self.all().get(exporter).cloned().flatten()
+    }
+
+    /// Whether what an exporter says of its lease can be meant for this one.
+    fn may_mean(&self, exporter: &str, lease: &str) -> bool {
+        self.all().get(exporter).is_none_or(|told| told.as_deref() == Some(lease))
+    }
+
+    fn put(&self, exporter: &str, state: &StatusResponse) {
+        self.all().insert(exporter.to_owned(), state.lease_name.clone().filter(|_| state.leased));
+    }
+
+    /// It is gone for good.
+    fn forget(&self, exporter: &str) {
+        self.all().remove(exporter);
+    }
+}
+
 /// A status stream.
 struct Watching<S> {
     lab: Lab<S>,
@@ -189,6 +224,7 @@ struct Watching<S> {
     changes: watch::Receiver<u64>,
     heartbeat: BoxFuture<'static, ()>,
     told: Option<StatusResponse>,
+    ever_told: Told,
     over: bool,
 }
 
@@ -198,13 +234,20 @@ impl<S: Store> Watching<S> {
             return None;
         }
         loop {
-            match state(&self.lab, &self.exporter, self.told.as_ref()).await {
+            let before = match &self.told {
+                Some(told) => told.lease_name.clone(),
+                // Whoever comes back may still be with a lease that ended meanwhile.
+                None => self.ever_told.lease(&self.exporter.name),
+            };
+            match state(&self.lab, &self.exporter, before.as_deref()).await {
                 Ok(state) if self.told.as_ref() == Some(&state) => {}
                 Ok(state) => {
+                    self.ever_told.put(&self.exporter.name, &state);
                     self.told = Some(state.clone());
                     return Some((Ok(state), self));
                 }
                 Err(status) => {
+                    self.ever_told.forget(&self.exporter.name);
                     self.over = true;
                     return Some((Err(status), self));
                 }
@@ -224,18 +267,17 @@ impl<S: Store> Watching<S> {
     }
 }
 
-/// What an exporter is to be told next.
+/// What an exporter is to be told next, who believes that it has a lease, or none.
 async fn state<S: Store>(
     lab: &Lab<S>,
     exporter: &Proven,
-    told: Option<&StatusResponse>,
+    before: Option<&str>,
 ) -> Result<StatusResponse, Status> {
     let exporter = exporter.now(lab).await?;
     let state = leased(lab, &exporter).await?;
-    let before = told.and_then(|told| told.lease_name.as_ref());
     // It may have been free for a moment that this did not see. An exporter that is not told so stays with the lease that is
     // over.
-    let another = before.is_some() && state.leased && state.lease_name.as_ref() != before;
+    let another = before.is_some() && state.leased && state.lease_name.as_deref() != before;
     Ok(if another { StatusResponse::default() } else { state })
 }
 
@@ -350,8 +392,15 @@ impl<S: Store, F: Fetch> ControllerService for Exporters<S, F> {
         tracing::debug!(exporter = name, state = state.name(), "an exporter says what it does");
         let lease = Reference::name(told.status.as_ref().and_then(|status| status.lease_ref.as_ref()));
         if let (Some(true), Some(lease)) = (release_lease, lease) {
+            // The call does not say which lease it is about. One that comes late is about the one before.
+            if !self.told.may_mean(&name, lease) {
+                tracing::warn!(
+                    exporter = name,
+                    lease,
+                    "an exporter gives back a lease that it has not heard of"
+                );
             // What it has told counts all the same.
-            if let Err(status) = self.release(lease, |lease| requests::give_back(lease, &name)).await {
+            } else if let Err(status) = self.release(lease, |lease| requests::give_back(lease, &name)).await {
                 tracing::warn!(
                     exporter = name,
                     lease,
@@ -410,6 +459,7 @@ impl<S: Store, F: Fetch> ControllerService for Exporters<S, F> {
             changes,
             heartbeat,
             told: None,
+            ever_told: self.told.clone(),
             over: false,
         };
         Ok(Response::new(stream::unfold(watching, Watching::next).boxed()))

@@ -93,7 +93,10 @@ pub fn json(object: &Object) -> Value {
 /// # Errors
 /// When it is none, in words. Whoever writes into the store checks what he writes, so this is another program's doing.
 pub fn typed<K: Stored>(object: &Object) -> Result<K, String> {
-    serde_json::from_value(json(object)).map_err(|error| format!("{} is no such object: {error}", object.key))
+    let mut value = json(object);
+    // Who came first is also asked of those who came within one second.
+    value["metadata"]["creationTimestamp"] = object.created.to_string().into();
+    serde_json::from_value(value).map_err(|error| format!("{} is no such object: {error}", object.key))
 }
 
 /// An object as leasing knows it; nothing, if it is of another kind or none at all.

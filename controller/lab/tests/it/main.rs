@@ -1,6 +1,7 @@
 //! Whole labs: what they keep, whom they let in, and what their owner can do.
 
 mod elsewhere;
+mod faults;
 mod file;
 mod pages;
 mod providers;

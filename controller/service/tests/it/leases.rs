@@ -3,8 +3,8 @@
 use futures::StreamExt as _;
 use jumpstarter_protocol::{
     client::v1::{
-        DeleteLeaseRequest, GetLeaseRequest, Lease, ListExportersRequest, ListLeasesRequest,
-        UpdateLeaseRequest, client_service_server::ClientService as _,
+        CreateLeaseRequest, DeleteLeaseRequest, GetLeaseRequest, Lease, ListExportersRequest,
+        ListLeasesRequest, UpdateLeaseRequest, client_service_server::ClientService as _,
     },
     v1::{
         DialRequest, ExporterStatus, ListenRequest, ReleaseLeaseRequest, ReportStatusRequest, StatusResponse,
@@ -128,6 +128,42 @@ async fn whoever_waits_is_told_why_and_comes_next() {
         conditions(&ready),
         [condition("Pending", "True", "NotAvailable"), condition("Ready", "True", "Ready")]
     );
+}
+
+#[tokio::test]
+async fn of_two_that_wait_since_the_same_second_the_first_comes_first_whatever_it_is_called() {
+    let (bench, clock) = Bench::standing();
+    let (rig, mut told) = bench.rig("rig", &[("board", "demo")]).await;
+    told.next().await;
+    let me = bench.client("me").await;
+    let held = bench.lease(&me, "board=demo").await.expect("a lease");
+    told.next().await;
+    bench.report(&rig, ExporterStatus::LeaseReady).await;
+    for (lease_id, position) in [("z", 1), ("y", 2), ("a", 3)] {
+        let lease = Lease {
+            selector: "board=demo".to_owned(),
+            duration: Some(prost_types::Duration { seconds: 600, nanos: 0 }),
+            ..Lease::default()
+        };
+        let request = CreateLeaseRequest {
+            parent: format!("namespaces/{NAMESPACE}"),
+            lease_id: lease_id.to_owned(),
+            lease: Some(lease),
+        };
+        let waits = bench.clients.create_lease(me.asks(request)).await.expect("a lease").into_inner();
+        let message = waits.conditions.last().and_then(|last| last.message.clone()).unwrap_or_default();
+        assert!(message.contains(&format!("place {position} of {position}")), "{lease_id}: {message}");
+        clock.advance(std::time::Duration::from_millis(1)).await;
+    }
+    let mut before = held.name;
+    for next in ["z", "y", "a"] {
+        bench.clients.delete_lease(me.asks(DeleteLeaseRequest { name: before })).await.expect("released");
+        assert!(!told.next().await.leased);
+        bench.report(&rig, ExporterStatus::Available).await;
+        assert_eq!(told.next().await.lease_name.as_deref(), Some(next));
+        bench.report(&rig, ExporterStatus::LeaseReady).await;
+        before = format!("namespaces/{NAMESPACE}/leases/{next}");
+    }
 }
 
 #[tokio::test]

@@ -5,12 +5,15 @@ use std::{
     time::Duration,
 };
 
-use jumpstarter_api::{Exporter, Lease as Stored};
+use jumpstarter_api::{Exporter, ExporterState, Lease as Stored};
 use jumpstarter_protocol::{
     client::v1::{
         CreateLeaseRequest, Lease, ListExportersRequest, client_service_server::ClientService as _,
     },
-    v1::{DialRequest, ExporterStatus, controller_service_server::ControllerService as _},
+    v1::{
+        DialRequest, ExporterStatus, ReleaseLeaseRequest, ReportStatusRequest, StatusResponse,
+        controller_service_server::ControllerService as _,
+    },
 };
 use tokio::task::JoinHandle;
 use tonic::Code;
@@ -145,6 +148,50 @@ async fn an_exporter_that_is_not_heard_of_is_offline_and_then_its_lease_is_lost(
     clock.advance(5 * MINUTE).await;
     let lost = until::<Stored>(&bench, &one, Stored::is_ended).await;
     assert_eq!(reason(&lost), "ExporterLost");
+}
+
+#[tokio::test]
+async fn an_exporter_that_returns_late_does_nothing_to_the_lease_after_its_own() {
+    let (bench, clock) = Bench::standing();
+    let bench = Arc::new(bench);
+    let (rig, told) = bench.rig("rig", &[("board", "demo")]).await;
+    let life = lives(&bench, &rig, told);
+    let (first, second) = (bench.client("first").await, bench.client("second").await);
+    let one = lease(&bench, &first, |_| {}).await;
+    until::<Exporter>(&bench, "rig", |rig| rig.state().map(ExporterState::name) == Some("LeaseReady")).await;
+    let two = lease(&bench, &second, |_| {}).await;
+    // Its machine hangs.
+    life.abort();
+    let _ = life.await;
+    clock.advance(7 * MINUTE).await;
+    assert_eq!(reason(&until::<Stored>(&bench, &one, Stored::is_ended).await), "ExporterLost");
+    assert!(!has(&bench.lab.get::<Stored>(&two).await.expect("there")));
+
+    // It is back, and goes on where it was.
+    let mut told = bench.told(&rig).await;
+    until::<Stored>(&bench, &two, has).await;
+    let gives_back = ReportStatusRequest {
+        status: ExporterStatus::AfterLeaseHook.into(),
+        release_lease: Some(true),
+        ..ReportStatusRequest::default()
+    };
+    bench.exporters.report_status(rig.asks(gives_back.clone())).await.expect("what it does is written down");
+    bench
+        .exporters
+        .release_lease(rig.asks(ReleaseLeaseRequest { name: one.clone() }))
+        .await
+        .expect("it is over");
+    let refused = bench.exporters.dial(first.asks(DialRequest { lease_name: one })).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    // It hears that the old one is over before it hears of the next.
+    assert_eq!(told.next().await, StatusResponse::default());
+    bench.exporters.report_status(rig.asks(gives_back.clone())).await.expect("written down");
+    assert_eq!(told.next().await.lease_name.as_ref(), Some(&two));
+    let goes_on: Stored = bench.lab.get(&two).await.expect("there");
+    assert!(!goes_on.spec.release && !goes_on.is_ended());
+    // From now on it can mean that one.
+    bench.exporters.report_status(rig.asks(gives_back)).await.expect("written down");
+    assert_eq!(reason(&until::<Stored>(&bench, &two, Stored::is_ended).await), "Released");
 }
 
 #[tokio::test]
