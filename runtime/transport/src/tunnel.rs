@@ -1,7 +1,8 @@
 //! A call of `RouterService.Stream` as a connection: bytes in both directions, each of which ends on its own.
 //!
 //! What comes is cut anywhere; nothing depends on where one frame ends. The end of a direction crosses as `GOAWAY`. A tunnel
-//! that breaks is an error for its reader, never an end, and one that is dropped before it was shut down resets its call.
+//! that breaks is an error for its reader, never an end, and one that is dropped before it was shut down resets its call. What was
+//! written before it was shut down still arrives, if that takes no longer than [`LAST`].
 
 use std::{
     fmt,
@@ -9,11 +10,16 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures::{StreamExt as _, future::BoxFuture};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    runtime::Handle,
+    time::timeout,
+};
 use tokio_util::sync::PollSender;
 use tonic::{Response, Status, metadata::MetadataMap};
 
@@ -23,6 +29,9 @@ use crate::{
     stream::{self, Chunk, ResponseReader},
 };
 
+/// How long what was sent last may take to arrive; then the call is cut.
+pub const LAST: Duration = Duration::from_secs(5);
+
 type Opening = BoxFuture<'static, Result<Response<ResponseReader>, Status>>;
 
 enum Reading {
@@ -30,7 +39,10 @@ enum Reading {
     Opening(Opening),
     /// Boxed: it is much larger than the others.
     Open(Box<ResponseReader>),
-    Ended,
+    /// Kept: without its reader, the call would be cut in the other direction as well.
+    Ended(Box<ResponseReader>),
+    /// In between.
+    Moving,
     Failed(Status),
 }
 
@@ -112,13 +124,17 @@ impl Tunnel {
                             return Poll::Ready(Ok(()));
                         }
                     }
-                    None => self.reading = Reading::Ended,
+                    None => {
+                        if let Reading::Open(frames) = std::mem::replace(&mut self.reading, Reading::Moving) {
+                            self.reading = Reading::Ended(frames);
+                        }
+                    }
                     Some(Err(lost)) => {
                         let status = lost.status().clone();
                         return Poll::Ready(Err(self.fail(status)));
                     }
                 },
-                Reading::Ended => return Poll::Ready(Ok(())),
+                Reading::Ended(_) | Reading::Moving => return Poll::Ready(Ok(())),
                 Reading::Failed(status) => return Poll::Ready(Err(Lost::new(status.clone()).into())),
             }
         }
@@ -143,6 +159,22 @@ impl Tunnel {
             Ok(()) => Poll::Ready(Ok(writing)),
             Err(_) => Poll::Ready(Err(gone("the tunnel has ended"))),
         }
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        let (Reading::Open(mut frames) | Reading::Ended(mut frames)) =
+            std::mem::replace(&mut self.reading, Reading::Moving)
+        else {
+            return;
+        };
+        // Only what was ended in order is worth waiting for, and only where there is somebody to wait.
+        let Some(runtime) = Handle::try_current().ok().filter(|_| self.writing.is_none()) else { return };
+        runtime.spawn(async move {
+            // Nobody wants what still comes; the call must go on until what was sent last has left.
+            let _ = timeout(LAST, frames.finish()).await;
+        });
     }
 }
 

@@ -42,6 +42,20 @@ async fn a_tunnel_that_is_dropped_is_cut_and_has_not_ended() {
 }
 
 #[tokio::test]
+async fn what_was_written_before_the_end_arrives_although_the_tunnel_is_dropped() {
+    let (service, mut ends) = Echo::watched();
+    let (_server, channel) = in_memory(&service).await;
+    let (mut tunnel, _) = tunnel::open(channel, MetadataMap::new());
+    tunnel.write_all(b"x").await.expect("sent");
+    tunnel.read_exact(&mut [0; 1]).await.expect("echoed");
+    let last = vec![7; 3_000_000];
+    tunnel.write_all(&last).await.expect("sent");
+    tunnel.shutdown().await.expect("ended");
+    drop(tunnel);
+    assert_eq!(ends.recv().await, Some(Ok(last.len() + 1)));
+}
+
+#[tokio::test]
 async fn a_router_that_goes_is_an_error_for_the_reader_and_no_end() {
     let (server, channel) = in_memory(&Echo::default()).await;
     let (mut tunnel, outcome) = tunnel::open(channel.clone(), MetadataMap::new());
