@@ -78,9 +78,9 @@ async fn one_after_the_other(me: Person, world: World, mut dice: Dice, enough: A
         }
         let exporter = world.takes(&lease);
         let mut tunnel = me.dial(&name, &world).await;
-        for number in 0..1 + dice.below(50) {
+        for number in 0..=u8::try_from(dice.below(50)).expect("small") {
             let size = usize::try_from(1 + dice.below(32 * 1024)).expect("small");
-            match tunnel.ask(Bytes::from(vec![number as u8; size])).await {
+            match tunnel.ask(Bytes::from(vec![number; size])).await {
                 Ok(()) => world.answered(),
                 Err(status) => return lost(&world, &me, &status, ends),
             }
@@ -135,6 +135,7 @@ async fn all(folder: &Path, kind: &str) -> BTreeMap<String, Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lab_that_is_killed_twenty_times_ends_no_session_and_forgets_no_lease() {
     let mut dice = Dice::new();
+    println!("{dice:?}");
     let folder = tempfile::tempdir().expect("a folder");
     share_key(folder.path());
     let router = Process::start("router", folder.path()).await;

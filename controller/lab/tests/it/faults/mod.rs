@@ -18,15 +18,20 @@ pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("in time: {what}"))
 }
 
-/// Chance that can be had again: the seed is printed, and `JUMPSTARTER_SEED` sets it.
+/// Chance that can be had again: whoever throws prints the seed, and `JUMPSTARTER_SEED` sets it.
 pub(crate) struct Dice(u64);
+
+impl std::fmt::Debug for Dice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "JUMPSTARTER_SEED={}", self.0)
+    }
+}
 
 impl Dice {
     pub(crate) fn new() -> Self {
         let given = std::env::var("JUMPSTARTER_SEED").ok();
         let seed = given
             .map_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0, |text| text.parse().expect("a number"));
-        println!("JUMPSTARTER_SEED={seed}");
         Self(seed)
     }
 

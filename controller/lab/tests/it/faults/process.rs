@@ -91,7 +91,7 @@ async fn router(folder: PathBuf) {
     let address = listener.local_addr().expect("an address");
     server.listen_tcp(listener, None);
     say(&format!("ready {address}"));
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 async fn exporter(folder: PathBuf) {
