@@ -89,7 +89,7 @@ fn every_driver_interface_and_file_has_its_page_and_the_index_leads_there() {
     names.extend(
         jumpstarter_cli::CLIENTS.iter().map(|client| format!("interfaces/{}.md", client.interface.name)),
     );
-    names.extend(["exporter", "client", "user"].map(|name| format!("files/{name}.md")));
+    names.extend(["exporter", "client", "lab", "user"].map(|name| format!("files/{name}.md")));
     for name in names {
         assert!(page(&name).lines().count() > 20, "{name} says little");
         assert!(index.contains(&format!("({name})")), "the index does not lead to {name}");

@@ -47,6 +47,7 @@ pub(super) fn page(source: &Source<'_>) -> String {
         "\n## Files\n\n| File | Meaning |\n|---|---|\n\
          | [exporter](files/exporter.md) | which devices an exporter has |\n\
          | [client](files/client.md) | which controller a client speaks with |\n\
+         | [lab](files/lab.md) | how a lab is run |\n\
          | [user](files/user.md) | which client is used where none is named |\n\n\
          ## Commands\n\n[All commands of `jmp`](commands.md); those of `j` are on the pages of the interfaces.\n",
     );
