@@ -1,7 +1,7 @@
 //! Holding a lease: when it ends, more time, and giving it back.
 //!
 //! A lease can be extended, handed to somebody else or ended by others, and nobody tells: the wire has no watch of a
-//! lease. So it is looked at every [`LOOK`] at the latest, when its end is near, and when a tunnel was refused.
+//! lease. So it is looked at every `LOOK` at the latest, when its end is near, and when a tunnel was refused.
 
 use std::{
     sync::{

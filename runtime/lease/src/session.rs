@@ -1,7 +1,7 @@
 //! The session behind a lease: when it is ready, and when it has cleaned up.
 //!
 //! An exporter tells its status when it is asked, and there is no call that waits for another one. So it is asked every
-//! [`PAUSE`] while somebody waits for it, over the one connection that is there, and not at all otherwise.
+//! `PAUSE` while somebody waits for it, over the one connection that is there, and not at all otherwise.
 
 use std::time::Duration;
 

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`exporter`] | the exporter file, for a list of drivers |
 //! | [`client`], [`user`] | the client's and the user's files |
-//! | [`file`] | a file that another crate reads |
+//! | [`file()`] | a file that another crate reads |
 //! | [`configuration`] | what may stand under `config` for one driver |
 //! | [`text`] | any of them as text: the same bytes for the same value, everywhere |
 
