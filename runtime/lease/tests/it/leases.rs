@@ -203,9 +203,11 @@ async fn what_cannot_be_had_is_refused_with_the_reason() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pitfall_k4_a_controller_that_is_away_for_a_moment_does_not_end_the_wait() {
-    let (mut lab, _bench, _rig) = lab().await;
+    let (mut lab, _bench, mut rig) = lab().await;
     let (me, other) = (lab.client("me").await, lab.client("other").await);
     let first = held(&lab, &me).await;
+    // An exporter that is cut before it has said so would be taken for a free one afterwards.
+    soon(rig.ready()).await;
     let (observer, all) = heard();
     let controller = lab.controller(&other).await;
     let mut second = Acquiring::start(controller, wanted(), Duration::from_mins(1), observer).unwrap();

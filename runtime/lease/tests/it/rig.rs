@@ -1,7 +1,10 @@
 //! An exporter that does what the wire asks of one, and no more: it registers, waits for leases, and connects whoever
 //! dials to a socket.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use jumpstarter_protocol::{
     admin::v1::Credential,
@@ -27,6 +30,7 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 pub(crate) struct Rig {
     _task: AbortOnDropHandle<()>,
     listening: watch::Sender<bool>,
+    said: watch::Receiver<ExporterStatus>,
 }
 
 #[derive(Clone)]
@@ -36,6 +40,8 @@ struct Link {
     credential: Credential,
     name: String,
     target: PathBuf,
+    /// What it has reported last.
+    said: Arc<watch::Sender<ExporterStatus>>,
 }
 
 impl Rig {
@@ -51,7 +57,9 @@ impl Rig {
             credential,
             name: name.to_owned(),
             target: target.to_owned(),
+            said: Arc::new(watch::Sender::new(ExporterStatus::Unspecified)),
         };
+        let said = link.said.subscribe();
         let reports =
             vec![DriverInstanceReport { uuid: "one".to_owned(), ..DriverInstanceReport::default() }];
         let request = link.asks(RegisterRequest { reports, ..RegisterRequest::default() });
@@ -59,7 +67,13 @@ impl Rig {
         link.report(ExporterStatus::Available).await;
         let listening = watch::Sender::new(true);
         let task = tokio::spawn(serve(link, listening.subscribe()));
-        Self { _task: AbortOnDropHandle::new(task), listening }
+        Self { _task: AbortOnDropHandle::new(task), listening, said }
+    }
+
+    /// Waits until the lab knows that it is ready for its lease.
+    #[allow(dead_code, reason = "as below")]
+    pub(crate) async fn ready(&mut self) {
+        self.said.wait_for(|said| *said == ExporterStatus::LeaseReady).await.unwrap();
     }
 
     /// Whether it takes tunnels for its lease.
@@ -85,6 +99,7 @@ impl Link {
         let request =
             self.asks(ReportStatusRequest { status: status.into(), ..ReportStatusRequest::default() });
         self.controller.report_status(request).await.unwrap();
+        self.said.send_replace(status);
     }
 }
 
