@@ -16,7 +16,7 @@
 use std::{convert::Infallible, fmt, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use http::{Request, Response};
-use hyper::body::Incoming;
+use hyper::{body::Incoming, server::conn::http2};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::conn::auto,
@@ -148,12 +148,53 @@ impl Identity {
     }
 }
 
+/// What is spoken.
+enum Protocol {
+    Http2(http2::Builder<Spawn>),
+    /// HTTP/1.1 as well.
+    Any(auto::Builder<Spawn>),
+}
+
+/// Sets up HTTP/2, for builders that have the same methods and no trait for them.
+macro_rules! tune {
+    ($builder:expr, $tuning:ident) => {
+        #[allow(unused_mut, reason = "one of the builders is a reference already")]
+        let mut builder = $builder;
+        if let Some((interval, patience)) = $tuning.keepalive {
+            builder.timer(TokioTimer::new()).keep_alive_interval(interval).keep_alive_timeout(patience);
+        }
+        builder
+            .initial_stream_window_size($tuning.stream_window)
+            .initial_connection_window_size($tuning.connection_window)
+            .max_frame_size(FRAME)
+            .max_send_buf_size(SEND_BUFFER)
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+            .max_header_list_size(MAX_HEADERS);
+    };
+}
+
+/// Serves a connection until it ends, or is told to.
+macro_rules! drive {
+    ($connection:expr, $shared:ident) => {{
+        let mut connection = pin!($connection);
+        tokio::select! {
+            end = connection.as_mut() => end,
+            () = $shared.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    end = connection => end,
+                    () = $shared.kill.cancelled() => Ok(()),
+                }
+            }
+        }
+    }};
+}
+
 /// What [`Server`] and [`Acceptor`] share.
 struct Shared<S> {
     service: S,
-    protocol: auto::Builder<Spawn>,
-    /// HTTP/1.1 as well.
-    pages: bool,
+    protocol: Protocol,
     tasks: TaskTracker,
     /// No new connections and requests.
     stop: CancellationToken,
@@ -230,28 +271,19 @@ impl<S: Serve> Server<S> {
     /// A server without listeners, with decisions of its own.
     pub fn tuned(service: S, tuning: &Tuning) -> Self {
         let tasks = TaskTracker::new();
-        let mut protocol = auto::Builder::new(Spawn(tasks.clone()));
-        if tuning.pages {
-            protocol.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE);
+        let protocol = if tuning.pages {
+            let mut auto = auto::Builder::new(Spawn(tasks.clone()));
+            auto.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE);
+            tune!(auto.http2(), tuning);
+            Protocol::Any(auto)
         } else {
-            protocol = protocol.http2_only();
-        }
-        let mut http2 = protocol.http2();
-        if let Some((interval, patience)) = tuning.keepalive {
-            http2.timer(TokioTimer::new()).keep_alive_interval(interval).keep_alive_timeout(patience);
-        }
-        http2
-            .initial_stream_window_size(tuning.stream_window)
-            .initial_connection_window_size(tuning.connection_window)
-            .max_frame_size(FRAME)
-            .max_send_buf_size(SEND_BUFFER)
-            .max_concurrent_streams(MAX_STREAMS)
-            .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
-            .max_header_list_size(MAX_HEADERS);
+            let mut http2 = http2::Builder::new(Spawn(tasks.clone()));
+            tune!(&mut http2, tuning);
+            Protocol::Http2(http2)
+        };
         let shared = Shared {
             service,
             protocol,
-            pages: tuning.pages,
             tasks,
             stop: CancellationToken::new(),
             kill: CancellationToken::new(),
@@ -273,7 +305,7 @@ impl<S: Serve> Server<S> {
     /// Takes connections from a TCP listener, in the background: in clear text, or encrypted when there is an identity.
     pub fn listen_tcp(&self, listener: TcpListener, identity: Option<Identity>) {
         let acceptor = self.acceptor();
-        let pages = self.0.0.pages;
+        let pages = matches!(self.0.0.protocol, Protocol::Any(_));
         let tls = identity.map(|Identity(mut config)| {
             if pages {
                 Arc::make_mut(&mut config).alpn_protocols.push(b"http/1.1".to_vec());
@@ -333,18 +365,16 @@ impl<S: Serve> Acceptor<S> {
         let _counted = shared.tasks.token();
         let service = Connection { service: shared.service.clone(), peer };
         let io = TokioIo::new(AuthorityAdapter::new(io));
-        let mut connection = pin!(shared.protocol.serve_connection(io, service));
-        let end = tokio::select! {
-            end = connection.as_mut() => end,
-            () = shared.stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                tokio::select! {
-                    end = connection => end,
-                    () = shared.kill.cancelled() => Ok(()),
-                }
-            }
+        let lost = |error: &(dyn std::error::Error + 'static)| {
+            Error::disconnected(format!("a connection failed: {}", innermost(error)))
         };
-        end.map_err(|error| Error::disconnected(format!("a connection failed: {}", innermost(&*error))))
+        match &shared.protocol {
+            Protocol::Http2(http2) => drive!(http2.serve_connection(io, service), shared)
+                .map_err(|error| lost(&error).caused_by(error)),
+            Protocol::Any(any) => {
+                drive!(any.serve_connection(io, service), shared).map_err(|error| lost(&*error))
+            }
+        }
     }
 
     fn spawn<I>(&self, io: I, peer: Peer)
