@@ -19,6 +19,7 @@ pub(crate) const CHECKED: &[&str] = &[
     "docs/exporter-file.md",
     "docs/exporter-life.md",
     "docs/serial.md",
+    "docs/storage.md",
 ];
 
 fn pages(folder: &Path, found: &mut Vec<PathBuf>) {

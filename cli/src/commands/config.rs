@@ -20,7 +20,9 @@ use crate::{
     words::flag,
 };
 
-pub(crate) const ABOUT: &str = "Check exporter files, without touching any hardware unless asked to";
+pub(crate) const ABOUT: &str = "Check exporter files, without touching any hardware unless asked to
+
+Every problem of every file is told. Ends with 0 if there are none but warnings, else with 1.";
 
 pub(crate) fn arguments(command: Command) -> Command {
     let open = flag("open", "Also open every device, and close it again");
@@ -30,7 +32,9 @@ pub(crate) fn arguments(command: Command) -> Command {
             .num_args(1..)
             .required(true)
             .value_hint(clap::ValueHint::FilePath)
-            .help("Exporter files, folders of them, or names of configured exporters"),
+            .help(
+                "Exporter files, folders of them, names of configured exporters, or `-` for standard input",
+            ),
     )
 }
 

@@ -73,12 +73,23 @@ pub struct WebSocketNetwork {
     tls: Option<(TlsConnector, ServerName<'static>)>,
 }
 
-impl Driver for WebSocketNetwork {
-    async fn open(config: WebSocketNetworkConfig, _: &mut Open) -> Result<Self> {
-        let WebSocketNetworkConfig { url: text, enable_address } = config;
-        let wrong =
-            |why: &str| Error::configuration(format!("url: {text:?} is no address of a WebSocket: {why}"));
-        let mut url = Url::parse(&text).map_err(|error| wrong(&error.to_string()))?;
+fn wrong(text: &str, why: &str) -> Error {
+    Error::configuration(format!("`url`: {text:?} is no address of a WebSocket: {why}"))
+}
+
+/// What a URL says.
+struct Understood {
+    place: Place,
+    /// As messages show it.
+    shown: String,
+    request: Request,
+    secure: bool,
+}
+
+impl Understood {
+    fn new(text: &str) -> Result<Self> {
+        let wrong = |why: &str| wrong(text, why);
+        let mut url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
         let (secure, usual) = match url.scheme() {
             "ws" => (false, 80),
             "wss" => (true, 443),
@@ -99,6 +110,19 @@ impl Driver for WebSocketNetwork {
         if let Some(authorization) = authorization {
             request.headers_mut().insert(AUTHORIZATION, authorization);
         }
+        Ok(Self { place, shown, request, secure })
+    }
+}
+
+impl Driver for WebSocketNetwork {
+    fn check(config: &WebSocketNetworkConfig) -> Result<()> {
+        Understood::new(&config.url).map(drop)
+    }
+
+    async fn open(config: WebSocketNetworkConfig, _: &mut Open) -> Result<Self> {
+        let WebSocketNetworkConfig { url: text, enable_address } = config;
+        let Understood { place, shown, request, secure } = Understood::new(&text)?;
+        let wrong = |why: &str| wrong(&text, why);
         let tls = if secure {
             let name = ServerName::try_from(place.host.clone()).map_err(|error| wrong(&error.to_string()))?;
             Some((connector().await?, name))

@@ -75,6 +75,10 @@ pub struct CommandPower {
 }
 
 impl Driver for CommandPower {
+    fn check(config: &CommandPowerConfig) -> Result<()> {
+        config.check()
+    }
+
     async fn open(config: CommandPowerConfig, cx: &mut Open) -> Result<Self> {
         config.check()?;
         Ok(Self { config, jobs: Jobs::default(), logger: cx.logger() })
@@ -178,6 +182,10 @@ pub struct MockCommandPower {
 }
 
 impl Driver for MockCommandPower {
+    fn check(config: &CommandPowerConfig) -> Result<()> {
+        config.check()
+    }
+
     async fn open(config: CommandPowerConfig, cx: &mut Open) -> Result<Self> {
         config.check()?;
         Ok(Self { supply: Simulated::new(cx.logger()), measures: config.read.is_some() })

@@ -57,6 +57,10 @@ pub struct EnerGeniePower {
 }
 
 impl Driver for EnerGeniePower {
+    fn check(config: &EnerGeniePowerConfig) -> Result<()> {
+        config.address().map(drop)
+    }
+
     async fn open(config: EnerGeniePowerConfig, cx: &mut Open) -> Result<Self> {
         let address = config.address()?;
         Ok(Self { config, address, client: web::client(TIMEOUT)?, turn: Mutex::new(()), logger: cx.logger() })
@@ -139,6 +143,10 @@ pub struct MockEnerGeniePower {
 }
 
 impl Driver for MockEnerGeniePower {
+    fn check(config: &EnerGeniePowerConfig) -> Result<()> {
+        config.address().map(drop)
+    }
+
     async fn open(config: EnerGeniePowerConfig, cx: &mut Open) -> Result<Self> {
         config.address()?;
         Ok(Self { supply: Simulated::new(cx.logger()) })

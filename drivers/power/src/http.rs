@@ -142,6 +142,10 @@ pub struct HttpPower {
 }
 
 impl Driver for HttpPower {
+    fn check(config: &HttpPowerConfig) -> Result<()> {
+        Requests::new(config).map(drop)
+    }
+
     async fn open(config: HttpPowerConfig, cx: &mut Open) -> Result<Self> {
         let requests = Requests::new(&config)?;
         let client = web::client(config.timeout.get())?;
@@ -242,6 +246,10 @@ pub struct MockHttpPower {
 }
 
 impl Driver for MockHttpPower {
+    fn check(config: &HttpPowerConfig) -> Result<()> {
+        Requests::new(config).map(drop)
+    }
+
     async fn open(config: HttpPowerConfig, cx: &mut Open) -> Result<Self> {
         let measures = Requests::new(&config)?.read.is_some();
         Ok(Self { supply: Simulated::new(cx.logger()), measures })

@@ -197,6 +197,10 @@ pub struct SnmpPower {
 }
 
 impl Driver for SnmpPower {
+    fn check(config: &SnmpPowerConfig) -> Result<()> {
+        Outlet::new(config).map(drop)
+    }
+
     async fn open(config: SnmpPowerConfig, cx: &mut Open) -> Result<Self> {
         let outlet = Outlet::new(&config)?;
         let place = (config.host.as_str(), config.port);
@@ -386,6 +390,10 @@ pub struct MockSnmpPower {
 }
 
 impl Driver for MockSnmpPower {
+    fn check(config: &SnmpPowerConfig) -> Result<()> {
+        Outlet::new(config).map(drop)
+    }
+
     async fn open(config: SnmpPowerConfig, cx: &mut Open) -> Result<Self> {
         Outlet::new(&config)?;
         Ok(Self { supply: Simulated::new(cx.logger()) })

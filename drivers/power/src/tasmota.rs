@@ -85,7 +85,7 @@ impl TasmotaPowerConfig {
     fn check(&self) -> Result<()> {
         if self.transport == Transport::Websockets {
             return Err(Error::configuration(
-                "`transport: websockets` is not available: let the broker listen for `tcp` or `unix` as well",
+                "`transport`: websockets is not available: let the broker listen for `tcp` or `unix` as well",
             ));
         }
         for (key, topic) in [("cmnd_topic", &self.cmnd_topic), ("stat_topic", &self.stat_topic)] {
@@ -162,6 +162,10 @@ pub struct TasmotaPower {
 }
 
 impl Driver for TasmotaPower {
+    fn check(config: &TasmotaPowerConfig) -> Result<()> {
+        config.check()
+    }
+
     async fn open(config: TasmotaPowerConfig, cx: &mut Open) -> Result<Self> {
         config.check()?;
         let patience = config.timeout.map_or(PATIENCE, Delay::get);
@@ -424,6 +428,10 @@ pub struct MockTasmotaPower {
 }
 
 impl Driver for MockTasmotaPower {
+    fn check(config: &TasmotaPowerConfig) -> Result<()> {
+        config.check()
+    }
+
     async fn open(config: TasmotaPowerConfig, cx: &mut Open) -> Result<Self> {
         config.check()?;
         Ok(Self { supply: Arc::new(Simulated::new(cx.logger())), measures: config.measuring().is_some() })

@@ -280,7 +280,12 @@ impl Search {
         let mut words = rest.split('&');
         let pattern = words.next().unwrap_or_default();
         let regex = regex::RegexBuilder::new(pattern).case_insensitive(true).build();
-        let pattern = regex.map_err(|error| format!("not a regular expression: {error}"))?;
+        let pattern = regex.map_err(|error| {
+            // The text before the last line draws the pattern, which the message has a place for already.
+            let text = error.to_string();
+            let why = text.lines().last().unwrap_or(&text);
+            format!("not a regular expression: {}", why.trim_start_matches("error: "))
+        })?;
         let mut search = Self { pattern, index: 0, skip_busy: false };
         for word in words {
             let (name, value) =

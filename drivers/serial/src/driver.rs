@@ -31,6 +31,10 @@ pub struct SerialPort {
 }
 
 impl Driver for SerialPort {
+    fn check(config: &SerialPortConfig) -> Result<()> {
+        config.understand().map(drop)
+    }
+
     async fn open(config: SerialPortConfig, cx: &mut Open) -> Result<Self> {
         let port = Self { wanted: config.understand()?, link: Link::default(), logger: cx.logger() };
         if config.check_present && !port.wanted.address.is_loop() {

@@ -69,6 +69,18 @@ pub struct Opendal {
 }
 
 impl Driver for Opendal {
+    fn check(config: &OpendalConfig) -> Result<()> {
+        if config.scheme.is_local() {
+            // Setting one up makes its folder.
+            return Ok(());
+        }
+        match config.scheme.set_up(config.kwargs.clone()) {
+            // The environment of the exporter may say it.
+            Err(error) if !error.message().contains("region") => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     async fn open(config: OpendalConfig, cx: &mut Open) -> Result<Self> {
         let OpendalConfig { scheme, kwargs, remove_created_on_close, timeout } = config;
         let atomic = kwargs.contains_key("atomic_write_dir");

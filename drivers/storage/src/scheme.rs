@@ -156,6 +156,15 @@ impl Scheme {
     /// # Errors
     /// When a key is unknown or missing, or a value makes no sense.
     pub(crate) fn open(self, options: BTreeMap<String, String>, patience: Duration) -> Result<Operator> {
+        let operator = self.set_up(options)?;
+        if self.is_local() { Ok(operator) } else { web(operator, patience) }
+    }
+
+    /// Sets it up, without a connection to anything. A service of files makes its folder.
+    ///
+    /// # Errors
+    /// As [`Scheme::open`].
+    pub(crate) fn set_up(self, options: BTreeMap<String, String>) -> Result<Operator> {
         let known = self.0.keys.map(|keys| keys()).unwrap_or_default();
         let unknown = options.keys().find(|key| {
             let key = key.to_ascii_lowercase();
@@ -168,10 +177,9 @@ impl Scheme {
             )));
         }
         opendal::init_default_registry();
-        let operator = Operator::via_iter(self.name(), options).map_err(|error| {
+        Operator::via_iter(self.name(), options).map_err(|error| {
             Error::configuration(format!("`kwargs` of scheme `{self}`: {}", error.message())).caused_by(error)
-        })?;
-        if self.is_local() { Ok(operator) } else { web(operator, patience) }
+        })
     }
 }
 

@@ -54,6 +54,16 @@ pub trait Driver: DriverTypes + Sized + Send + Sync + 'static {
     fn open(config: Self::Config, cx: &mut Open<Self::Children>)
     -> impl Future<Output = Result<Self>> + Send;
 
+    /// What is wrong with a configuration that its type and its schema let pass: said when a file is checked, on whatever machine
+    /// that is, so this looks at nothing but the configuration. A message that begins with a key, such as "`url`: …" or
+    /// "`power_on.method`: …", is shown at that key.
+    ///
+    /// # Errors
+    /// That no device could be opened with it.
+    fn check(_config: &Self::Config) -> Result<()> {
+        Ok(())
+    }
+
     /// Brings the device back to where a new user expects it; called when a session starts.
     fn reset(&self) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
@@ -205,7 +215,9 @@ impl<T: Hostable> DriverFactory for Factory<T> {
         subject: &config::Subject,
     ) -> Result<Box<dyn Prepared>, config::Problems> {
         let schema = self.config_schema().to_value();
-        Ok(Box::new(Ready::<T>(config::decode_checked(config, &schema, subject)?)))
+        let decoded = config::decode_checked(config, &schema, subject)?;
+        T::check(&decoded).map_err(|error| subject.refused(config, error.message()))?;
+        Ok(Box::new(Ready::<T>(decoded)))
     }
 }
 

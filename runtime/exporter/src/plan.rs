@@ -118,7 +118,7 @@ pub fn check(
     let mut checker = Checker { registry, file: &file, problems: Problems::new() };
     let nodes: Vec<_> = file.export.values().filter_map(|node| checker.node(node)).collect();
     let mut found = checker.problems;
-    let makes = |node: &DriverNode, child: &str| makes(registry, node, child);
+    let makes = |node: &DriverNode| makes(registry, node);
     let references = match config::references::resolve(&file, &makes) {
         Ok(references) => references,
         Err(unresolved) => {
@@ -134,10 +134,11 @@ pub fn check(
     Ok(Plan { file, nodes, references, warnings: problems })
 }
 
-fn makes(registry: &Registry, node: &DriverNode, child: &str) -> bool {
-    let NodeKind::Driver(instance) = &node.kind else { return false };
-    let Some(factory) = registry.get(&instance.driver.value) else { return true };
-    factory.children().iter().any(|spec| spec.need == Need::Made && spec.name == child)
+/// The children that a driver makes itself; nothing if it is not known.
+fn makes(registry: &Registry, node: &DriverNode) -> Option<Vec<&'static str>> {
+    let NodeKind::Driver(instance) = &node.kind else { return Some(Vec::new()) };
+    let specs = registry.get(&instance.driver.value)?.children();
+    Some(specs.iter().filter(|spec| spec.need == Need::Made).map(|spec| spec.name).collect())
 }
 
 struct Checker<'a> {
@@ -226,7 +227,7 @@ impl Checker<'_> {
         instance: &DriverInstance,
         factory: &'static dyn DriverFactory,
     ) {
-        if instance.methods_description.is_empty() {
+        if instance.method_spans.is_empty() {
             return;
         }
         let Some(Commands { mut names, configured }) = self.registry.commands(factory) else { return };
@@ -341,11 +342,21 @@ impl Checker<'_> {
                 Some(self.registry.get(&instance.driver.value)?.spec().provides.to_vec())
             }
             NodeKind::Composite { .. } => Some(Vec::new()),
-            NodeKind::Proxy { target } if hops < 64 => {
-                self.provided_by(self.file.node(&target.value)?, hops + 1)
-            }
+            NodeKind::Proxy { target } if hops < 64 => match self.file.node(&target.value) {
+                Some(node) => self.provided_by(node, hops + 1),
+                None => self.made(&target.value),
+            },
             _ => None,
         }
+    }
+
+    /// What a child provides that its driver makes itself.
+    fn made(&self, target: &str) -> Option<Vec<&'static Interface>> {
+        let (parent, name) = target.rsplit_once('.')?;
+        let NodeKind::Driver(instance) = &self.file.node(parent)?.kind else { return None };
+        let specs = self.registry.get(&instance.driver.value)?.children();
+        let spec = specs.iter().find(|spec| spec.need == Need::Made && spec.name == name)?;
+        Some(vec![spec.interface?])
     }
 
     fn providers(&self, interface: &Interface) -> String {

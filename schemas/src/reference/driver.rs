@@ -168,7 +168,12 @@ fn device(source: &Source<'_>, driver: &dyn DriverFactory, shown: Shown) -> Valu
     for child in driver.children() {
         let wanted =
             child.need == Need::Required || (shown == Shown::Everything && child.need == Need::Optional);
-        let fitting = child.interface.and_then(|interface| source.providing(interface).first().copied());
+        let fitting = child.interface.and_then(|interface| {
+            let all = source.providing(interface);
+            // Of several, the one that the child is named after.
+            let named = all.iter().find(|driver| driver.spec().type_name.starts_with(child.name));
+            named.or(all.first()).copied()
+        });
         if let Some(fitting) = fitting.filter(|_| wanted) {
             children.insert(child.name.to_owned(), self::device(source, fitting, Shown::Required));
         }

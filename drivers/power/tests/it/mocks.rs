@@ -89,7 +89,7 @@ async fn pitfall_y6_a_configuration_that_is_wrong_is_refused_by_the_device_and_i
         (
             "tasmota-power",
             format!("{tasmota}transport: websockets"),
-            "`transport: websockets` is not available",
+            "`transport`: websockets is not available",
         ),
         (
             "tasmota-power",

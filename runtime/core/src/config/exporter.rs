@@ -132,8 +132,8 @@ pub struct Hook {
     #[schemars(extend("examples" = ["j power on"]))]
     pub script: String,
     /// The program that interprets it. Default: `/bin/sh`, Python for a file that ends in `.py`.
-    #[serde(default)]
-    #[schemars(extend("examples" = ["/bin/bash"]))]
+    #[serde(default, deserialize_with = "program")]
+    #[schemars(length(min = 1), extend("examples" = ["/bin/bash"]))]
     pub exec: Option<String>,
     /// How long it may take, in whole seconds.
     #[serde(default = "two_minutes", deserialize_with = "seconds")]
@@ -184,6 +184,16 @@ fn base64_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::
     }
     let expected = "the base64 of a certificate in PEM, as `base64 -w0 ca.pem` prints it";
     Err(serde::de::Error::invalid_value(serde::de::Unexpected::Str("text"), &expected))
+}
+
+/// The name or path of a program; nothing is none.
+fn program<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let name = Option::<String>::deserialize(deserializer)?;
+    if name.as_deref() == Some("") {
+        let expected = "the name or path of a program, or no `exec` at all for `/bin/sh`";
+        return Err(serde::de::Error::invalid_value(serde::de::Unexpected::Str(""), &expected));
+    }
+    Ok(name)
 }
 
 fn two_minutes() -> u32 {
@@ -386,8 +396,9 @@ impl ExporterFile {
         let Reading { file, mut problems, .. } = read(name, text, environment);
         let Some(file) = file else { return Err(problems) };
         // Which children a driver makes itself is not known here, so any may be one of them.
-        if let Err(found) = super::references::resolve(&file, &|node, _| {
-            matches!(node.kind, super::tree::NodeKind::Driver(_))
+        if let Err(found) = super::references::resolve(&file, &|node| match node.kind {
+            super::tree::NodeKind::Driver(_) => None,
+            _ => Some(Vec::new()),
         }) {
             problems.append(found);
         }

@@ -41,12 +41,12 @@ pub struct Target {
 
 /// Resolves every `ref` of a file.
 ///
-/// `makes` says whether a driver makes a child of that name itself, one that the file does not list;
-/// what is below such a child is not checked. Problems: a target that is not there (with candidates),
+/// `makes` names the children that a driver makes itself, which the file does not list; nothing if that is not known, and any may
+/// be one of them. What is below such a child is not checked. Problems: a target that is not there (with candidates),
 /// circles (with the way round), references that multiply, and one `uuid` given to two drivers.
 pub fn resolve(
     file: &ExporterFile,
-    makes: &dyn Fn(&DriverNode, &str) -> bool,
+    makes: &dyn Fn(&DriverNode) -> Option<Vec<&'static str>>,
 ) -> Result<References, Problems> {
     let mut resolver = Resolver { file, makes, problems: Problems::new(), edges: HashMap::new() };
     let nodes: Vec<&DriverNode> = walk(&file.export).collect();
@@ -69,7 +69,7 @@ pub fn resolve(
 
 struct Resolver<'a> {
     file: &'a ExporterFile,
-    makes: &'a dyn Fn(&DriverNode, &str) -> bool,
+    makes: &'a dyn Fn(&DriverNode) -> Option<Vec<&'static str>>,
     problems: Problems,
     /// From a proxy's dotted names to the node that it stands for.
     edges: HashMap<&'a str, &'a DriverNode>,
@@ -107,7 +107,9 @@ impl<'a> Resolver<'a> {
                         Some(node) if matches!(node.kind, NodeKind::Broken { .. }) => Err(Lost::Said),
                         Some(node) if node.incomplete => Err(Lost::Said),
                         None if self.file.incomplete => Err(Lost::Said),
-                        Some(node) if (self.makes)(node, name) => Ok((node, names[index..].to_vec())),
+                        Some(node) if (self.makes)(node).is_none_or(|made| made.contains(&name.as_str())) => {
+                            Ok((node, names[index..].to_vec()))
+                        }
                         _ => Err(Lost::NoChild(at, name.clone())),
                     };
                 };
@@ -175,21 +177,24 @@ impl<'a> Resolver<'a> {
                     )));
                     return;
                 }
-                let candidates: Vec<&str> = walk(&self.file.export)
+                let candidates: Vec<String> = walk(&self.file.export)
                     .filter(|candidate| {
                         candidate.names != node.names
                             && !candidate.is_nameless()
                             && !candidate.name.contains('.')
                             && !matches!(candidate.kind, NodeKind::Proxy { .. })
                     })
-                    .map(|candidate| candidate.names.as_str())
+                    .flat_map(|candidate| {
+                        let made = (self.makes)(candidate).unwrap_or_default();
+                        let below = made.into_iter().map(|name| format!("{}.{name}", candidate.names));
+                        std::iter::once(candidate.names.clone()).chain(below)
+                    })
                     .collect();
                 let own_name = target.rsplit('.').next().unwrap_or_default();
-                let near = candidates
-                    .iter()
-                    .copied()
+                let names = || candidates.iter().map(String::as_str);
+                let near = names()
                     .find(|candidate| candidate.rsplit('.').next() == Some(own_name))
-                    .or_else(|| nearest(target, candidates.iter().copied()));
+                    .or_else(|| nearest(target, names()));
                 let problem = Problem::error(missing).at(target.span).path(&node.path);
                 match (near, candidates.is_empty()) {
                     (_, true) => problem.help("there is no other driver in this file"),

@@ -151,6 +151,20 @@ impl Subject {
         problem.maybe_help(near.map(|near| format!("did you mean `{near}`?")))
     }
 
+    /// A value that its type takes and its owner does not. The message may begin with the key that it is about, between
+    /// backticks.
+    pub(crate) fn refused(&self, node: &Node, message: &str) -> Problem {
+        let named = message.strip_prefix('`').and_then(|rest| rest.split_once('`'));
+        let (mut at, mut steps) = (node, Vec::new());
+        for key in named.map(|(keys, _)| keys).unwrap_or_default().split('.') {
+            let Some(part) = at.get(key) else { break };
+            steps.push(Step::Key(key.to_owned()));
+            at = part;
+        }
+        let place = if steps.is_empty() { self.place.unwrap_or(node.span) } else { at.span };
+        Problem::error(message).at(place).path(self.path_of(&steps))
+    }
+
     /// How a value is called at the beginning of a sentence.
     pub(super) fn name_of(&self, steps: &[Step]) -> String {
         match steps {

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use jumpstarter_core::config::exporter::read;
 use jumpstarter_core::config::references::resolve;
 use jumpstarter_core::config::tree::walk;
-use jumpstarter_core::config::{ExporterFile, NodeKind, Problems, decode_checked};
+use jumpstarter_core::config::{DriverNode, ExporterFile, NodeKind, Problems, decode_checked};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -110,6 +110,12 @@ pub(crate) enum Protocol {
     Udp,
 }
 
+/// A disk makes its partition; no other driver here makes a child.
+pub(crate) fn made(node: &DriverNode) -> Option<Vec<&'static str>> {
+    let NodeKind::Driver(driver) = &node.kind else { return Some(Vec::new()) };
+    Some(if driver.driver.value == "disk" { vec!["partition"] } else { Vec::new() })
+}
+
 /// Everything that is wrong with a file, its drivers' configurations included, as an exporter finds it.
 pub(crate) fn problems(name: &str, text: &str) -> (Option<ExporterFile>, Problems) {
     let reading = read(name, text, |_| None);
@@ -136,7 +142,7 @@ pub(crate) fn problems(name: &str, text: &str) -> (Option<ExporterFile>, Problem
                 problems.append(found);
             }
         }
-        if let Err(found) = resolve(file, &|_, child| child == "partition") {
+        if let Err(found) = resolve(file, &made) {
             problems.append(found);
         }
     }
