@@ -185,8 +185,11 @@ impl<'a> Resolver<'a> {
                             && !matches!(candidate.kind, NodeKind::Proxy { .. })
                     })
                     .flat_map(|candidate| {
-                        let made = (self.makes)(candidate).unwrap_or_default();
-                        let below = made.into_iter().map(|name| format!("{}.{name}", candidate.names));
+                        // One that the file lists as well is a mistake of its own, and named already.
+                        let made = (self.makes)(candidate).unwrap_or_default().into_iter();
+                        let below = made
+                            .map(|name| format!("{}.{name}", candidate.names))
+                            .filter(|names| self.file.node(names).is_none());
                         std::iter::once(candidate.names.clone()).chain(below)
                     })
                     .collect();
