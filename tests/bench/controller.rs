@@ -245,6 +245,8 @@ async fn one_exporter(effort: Effort, on_disk: bool, what: &str, goal: Goal) -> 
             if !is_ready(&lease) {
                 return Err(format!("the lease waits: {:?}", lease.conditions).into());
             }
+            // A lease that is over before its exporter has heard of it is nothing that it is told about.
+            while !told.message().await?.ok_or("the lab has gone")?.leased {}
             me.release(&name).await?;
             // Until it is free again.
             while told.message().await?.ok_or("the lab has gone")?.leased {}
