@@ -115,8 +115,8 @@ impl Understood {
 }
 
 impl Driver for WebSocketNetwork {
-    fn check(config: &WebSocketNetworkConfig) -> Result<()> {
-        Understood::new(&config.url).map(drop)
+    fn check(config: &WebSocketNetworkConfig) -> Vec<Error> {
+        Understood::new(&config.url).err().into_iter().collect()
     }
 
     async fn open(config: WebSocketNetworkConfig, _: &mut Open) -> Result<Self> {

@@ -75,8 +75,8 @@ pub struct CommandPower {
 }
 
 impl Driver for CommandPower {
-    fn check(config: &CommandPowerConfig) -> Result<()> {
-        config.check()
+    fn check(config: &CommandPowerConfig) -> Vec<Error> {
+        config.check().err().into_iter().collect()
     }
 
     async fn open(config: CommandPowerConfig, cx: &mut Open) -> Result<Self> {
@@ -182,8 +182,8 @@ pub struct MockCommandPower {
 }
 
 impl Driver for MockCommandPower {
-    fn check(config: &CommandPowerConfig) -> Result<()> {
-        config.check()
+    fn check(config: &CommandPowerConfig) -> Vec<Error> {
+        config.check().err().into_iter().collect()
     }
 
     async fn open(config: CommandPowerConfig, cx: &mut Open) -> Result<Self> {

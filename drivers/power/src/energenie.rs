@@ -57,8 +57,8 @@ pub struct EnerGeniePower {
 }
 
 impl Driver for EnerGeniePower {
-    fn check(config: &EnerGeniePowerConfig) -> Result<()> {
-        config.address().map(drop)
+    fn check(config: &EnerGeniePowerConfig) -> Vec<Error> {
+        config.address().err().into_iter().collect()
     }
 
     async fn open(config: EnerGeniePowerConfig, cx: &mut Open) -> Result<Self> {
@@ -143,8 +143,8 @@ pub struct MockEnerGeniePower {
 }
 
 impl Driver for MockEnerGeniePower {
-    fn check(config: &EnerGeniePowerConfig) -> Result<()> {
-        config.address().map(drop)
+    fn check(config: &EnerGeniePowerConfig) -> Vec<Error> {
+        config.address().err().into_iter().collect()
     }
 
     async fn open(config: EnerGeniePowerConfig, cx: &mut Open) -> Result<Self> {

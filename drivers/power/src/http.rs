@@ -109,6 +109,15 @@ struct Requests {
 }
 
 impl Requests {
+    /// What is wrong with each of them.
+    fn refused(config: &HttpPowerConfig) -> Vec<Error> {
+        let read = config.power_read.as_ref();
+        let on = Prepared::new("power_on", &config.power_on).err();
+        let off = Prepared::new("power_off", &config.power_off).err();
+        let read = read.and_then(|endpoint| Prepared::new("power_read", endpoint).err());
+        on.into_iter().chain(off).chain(read).collect()
+    }
+
     fn new(config: &HttpPowerConfig) -> Result<Self> {
         let read = config.power_read.as_ref().map(|endpoint| {
             let prepared = Prepared::new("power_read", endpoint)?;
@@ -142,8 +151,8 @@ pub struct HttpPower {
 }
 
 impl Driver for HttpPower {
-    fn check(config: &HttpPowerConfig) -> Result<()> {
-        Requests::new(config).map(drop)
+    fn check(config: &HttpPowerConfig) -> Vec<Error> {
+        Requests::refused(config)
     }
 
     async fn open(config: HttpPowerConfig, cx: &mut Open) -> Result<Self> {
@@ -246,8 +255,8 @@ pub struct MockHttpPower {
 }
 
 impl Driver for MockHttpPower {
-    fn check(config: &HttpPowerConfig) -> Result<()> {
-        Requests::new(config).map(drop)
+    fn check(config: &HttpPowerConfig) -> Vec<Error> {
+        Requests::refused(config)
     }
 
     async fn open(config: HttpPowerConfig, cx: &mut Open) -> Result<Self> {

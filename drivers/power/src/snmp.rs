@@ -152,7 +152,7 @@ fn numbers(key: &str, oid: &str, plug: u32) -> Result<Vec<u64>> {
 fn security(config: &SnmpPowerConfig) -> Result<Security> {
     let key = |name: &str, key: &Option<String>, why: &str| match key.as_deref() {
         Some(key) if !key.is_empty() => Ok(key.as_bytes().to_vec()),
-        _ => Err(Error::configuration(format!("`{name}` is missing: `{why}` needs it"))),
+        _ => Err(Error::configuration(format!("`{why}`: needs `{name}`, which is missing"))),
     };
     let user = config.user.as_bytes();
     let auth = match config.auth_protocol {
@@ -197,8 +197,8 @@ pub struct SnmpPower {
 }
 
 impl Driver for SnmpPower {
-    fn check(config: &SnmpPowerConfig) -> Result<()> {
-        Outlet::new(config).map(drop)
+    fn check(config: &SnmpPowerConfig) -> Vec<Error> {
+        Outlet::new(config).err().into_iter().collect()
     }
 
     async fn open(config: SnmpPowerConfig, cx: &mut Open) -> Result<Self> {
@@ -390,8 +390,8 @@ pub struct MockSnmpPower {
 }
 
 impl Driver for MockSnmpPower {
-    fn check(config: &SnmpPowerConfig) -> Result<()> {
-        Outlet::new(config).map(drop)
+    fn check(config: &SnmpPowerConfig) -> Vec<Error> {
+        Outlet::new(config).err().into_iter().collect()
     }
 
     async fn open(config: SnmpPowerConfig, cx: &mut Open) -> Result<Self> {

@@ -83,22 +83,27 @@ pub enum Transport {
 
 impl TasmotaPowerConfig {
     fn check(&self) -> Result<()> {
+        self.refused().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    fn refused(&self) -> Vec<Error> {
+        let mut refused = Vec::new();
         if self.transport == Transport::Websockets {
-            return Err(Error::configuration(
+            refused.push(Error::configuration(
                 "`transport`: websockets is not available: let the broker listen for `tcp` or `unix` as well",
             ));
         }
         for (key, topic) in [("cmnd_topic", &self.cmnd_topic), ("stat_topic", &self.stat_topic)] {
             if topic.is_empty() || topic.contains(['#', '+', '\0']) {
-                return Err(Error::configuration(format!(
+                refused.push(Error::configuration(format!(
                     "`{key}`: {topic:?} is not the topic of one device: write it without wildcards, such as stat/plug/POWER"
                 )));
             }
         }
         if self.timeout == Some(Delay::ZERO) {
-            return Err(Error::configuration("`timeout` has to be above 0"));
+            refused.push(Error::configuration("`timeout` has to be above 0"));
         }
-        Ok(())
+        refused
     }
 
     /// Where the device takes the command `STATUS`, if its topics are Tasmota's usual ones.
@@ -162,8 +167,8 @@ pub struct TasmotaPower {
 }
 
 impl Driver for TasmotaPower {
-    fn check(config: &TasmotaPowerConfig) -> Result<()> {
-        config.check()
+    fn check(config: &TasmotaPowerConfig) -> Vec<Error> {
+        config.refused()
     }
 
     async fn open(config: TasmotaPowerConfig, cx: &mut Open) -> Result<Self> {
@@ -428,8 +433,8 @@ pub struct MockTasmotaPower {
 }
 
 impl Driver for MockTasmotaPower {
-    fn check(config: &TasmotaPowerConfig) -> Result<()> {
-        config.check()
+    fn check(config: &TasmotaPowerConfig) -> Vec<Error> {
+        config.refused()
     }
 
     async fn open(config: TasmotaPowerConfig, cx: &mut Open) -> Result<Self> {

@@ -31,8 +31,8 @@ pub struct SerialPort {
 }
 
 impl Driver for SerialPort {
-    fn check(config: &SerialPortConfig) -> Result<()> {
-        config.understand().map(drop)
+    fn check(config: &SerialPortConfig) -> Vec<jumpstarter::Error> {
+        config.understand().err().into_iter().collect()
     }
 
     async fn open(config: SerialPortConfig, cx: &mut Open) -> Result<Self> {

@@ -69,16 +69,14 @@ pub struct Opendal {
 }
 
 impl Driver for Opendal {
-    fn check(config: &OpendalConfig) -> Result<()> {
+    fn check(config: &OpendalConfig) -> Vec<Error> {
         if config.scheme.is_local() {
             // Setting one up makes its folder.
-            return Ok(());
+            return Vec::new();
         }
-        match config.scheme.set_up(config.kwargs.clone()) {
-            // The environment of the exporter may say it.
-            Err(error) if !error.message().contains("region") => Err(error),
-            _ => Ok(()),
-        }
+        let refused = config.scheme.set_up(config.kwargs.clone()).err();
+        // The environment of the exporter may say it.
+        refused.filter(|error| !error.message().contains("region")).into_iter().collect()
     }
 
     async fn open(config: OpendalConfig, cx: &mut Open) -> Result<Self> {

@@ -178,7 +178,9 @@ impl Scheme {
         }
         opendal::init_default_registry();
         Operator::via_iter(self.name(), options).map_err(|error| {
-            Error::configuration(format!("`kwargs` of scheme `{self}`: {}", error.message())).caused_by(error)
+            let text =
+                format!("`kwargs` of scheme `{self}`: {}; it takes {}", error.message(), known.join(", "));
+            Error::configuration(text).caused_by(error)
         })
     }
 }

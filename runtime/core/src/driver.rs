@@ -54,14 +54,11 @@ pub trait Driver: DriverTypes + Sized + Send + Sync + 'static {
     fn open(config: Self::Config, cx: &mut Open<Self::Children>)
     -> impl Future<Output = Result<Self>> + Send;
 
-    /// What is wrong with a configuration that its type and its schema let pass: said when a file is checked, on whatever machine
-    /// that is, so this looks at nothing but the configuration. A message that begins with a key, such as "`url`: …" or
-    /// "`power_on.method`: …", is shown at that key.
-    ///
-    /// # Errors
-    /// That no device could be opened with it.
-    fn check(_config: &Self::Config) -> Result<()> {
-        Ok(())
+    /// What is wrong with a configuration that its type and its schema let pass, so that no device could be opened with it: said
+    /// when a file is checked, on whatever machine that is, so this looks at nothing but the configuration. A message that begins
+    /// with a key, such as "`url`: …" or "`power_on.method`: …", is shown at that key.
+    fn check(_config: &Self::Config) -> Vec<Error> {
+        Vec::new()
     }
 
     /// Brings the device back to where a new user expects it; called when a session starts.
@@ -215,8 +212,17 @@ impl<T: Hostable> DriverFactory for Factory<T> {
         subject: &config::Subject,
     ) -> Result<Box<dyn Prepared>, config::Problems> {
         let schema = self.config_schema().to_value();
-        let decoded = config::decode_checked(config, &schema, subject)?;
-        T::check(&decoded).map_err(|error| subject.refused(config, error.message()))?;
+        let decoded = config::decode_checked(config, &schema, subject).and_then(|decoded| {
+            let refused = T::check(&decoded).into_iter();
+            let refused: config::Problems =
+                refused.map(|error| subject.refused(config, error.message())).collect();
+            refused.into_result(decoded)
+        });
+        let decoded = decoded.map_err(|mut problems| {
+            // What the driver has to say about the rest is not kept back until these are mended.
+            problems.append(config::refused_rest(config, &problems, subject, T::check));
+            problems
+        })?;
         Ok(Box::new(Ready::<T>(decoded)))
     }
 }

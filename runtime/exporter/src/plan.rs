@@ -12,6 +12,7 @@ use jumpstarter_core::{
     describe::Interface,
     driver::{DriverFactory, Need, Prepared},
 };
+use jumpstarter_transport::connect::Endpoint;
 use uuid::Uuid;
 
 use crate::{Commands, Registry, unknown};
@@ -118,6 +119,13 @@ pub fn check(
     let mut checker = Checker { registry, file: &file, problems: Problems::new() };
     let nodes: Vec<_> = file.export.values().filter_map(|node| checker.node(node)).collect();
     let mut found = checker.problems;
+    if let Some(endpoint) = &file.endpoint
+        && let Err(error) = Endpoint::parse(endpoint)
+    {
+        found.push(
+            Problem::error(format!("`endpoint`: {}", error.message())).at(endpoint.span).path("endpoint"),
+        );
+    }
     let makes = |node: &DriverNode| makes(registry, node);
     let references = match config::references::resolve(&file, &makes) {
         Ok(references) => references,

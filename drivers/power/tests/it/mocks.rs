@@ -73,12 +73,12 @@ async fn pitfall_y6_a_configuration_that_is_wrong_is_refused_by_the_device_and_i
         (
             "snmp-power",
             format!("{snmp}auth_protocol: MD5"),
-            "`auth_key` is missing: `auth_protocol` needs it",
+            "`auth_protocol`: needs `auth_key`, which is missing",
         ),
         (
             "snmp-power",
             format!("{snmp}auth_protocol: SHA\nauth_key: secretsecret\npriv_protocol: AES"),
-            "`priv_key` is missing",
+            "needs `priv_key`, which is missing",
         ),
         (
             "snmp-power",

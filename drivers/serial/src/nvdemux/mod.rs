@@ -39,10 +39,11 @@ pub struct NvDemuxSerialConfig {
     /// Symbols per second.
     #[default = 115_200]
     #[unit = "Bd"]
+    #[schemars(range(min = 1))]
     pub baudrate: u32,
     /// Send at most this many characters per second, for devices that lose input that comes faster.
     #[unit = "characters/s"]
-    #[schemars(extend("examples" = [200]))]
+    #[schemars(extend("exclusiveMinimum" = 0, "examples" = [200]))]
     pub cps: Option<f64>,
     /// How long a connection waits for the demultiplexer to offer the console.
     #[default = "10s"]

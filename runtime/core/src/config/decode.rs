@@ -11,7 +11,7 @@ use std::fmt;
 use serde::de::{self, DeserializeOwned};
 
 use super::deserializer::{Decoder, Link, Run, address};
-use super::document::{Entry, Node};
+use super::document::{Entry, Node, Value};
 use super::problem::{Problem, Problems};
 use super::schema::check_schema;
 use super::source::{Span, is_secret_key};
@@ -89,6 +89,37 @@ pub fn decode_checked<T: DeserializeOwned>(
             Err(problems)
         }
     }
+}
+
+/// What somebody refuses in a configuration without the keys that have a problem already.
+pub(crate) fn refused_rest<T: DeserializeOwned>(
+    node: &Node,
+    problems: &Problems,
+    subject: &Subject,
+    check: impl Fn(&T) -> Vec<crate::Error>,
+) -> Problems {
+    let mut rest = node.clone();
+    let mut taken = Vec::new();
+    if let Value::Map(map) = &mut rest.value {
+        let touched = |entry: &Entry| {
+            let end = entry.value.span.end.max(entry.key_span.end);
+            let within = |span: Span| entry.key_span.start <= span.start && span.start < end;
+            problems.iter().filter_map(Problem::span).any(within)
+        };
+        map.entries.retain(|entry| {
+            let touched = touched(entry);
+            taken.extend(touched.then(|| format!("`{}", entry.key)));
+            !touched
+        });
+    }
+    let Ok(decoded) = decode::<T>(&rest, subject) else { return Problems::new() };
+    let refused = check(&decoded).into_iter();
+    // A key that was taken out is not missing.
+    refused
+        .filter(|error| !taken.iter().any(|key| error.message().contains(key.as_str())))
+        .filter(|error| !problems.iter().any(|problem| problem.message() == error.message()))
+        .map(|error| subject.refused(node, error.message()))
+        .collect()
 }
 
 /// Missing keys share one place and differ by their text; of anything else, a place has one problem.

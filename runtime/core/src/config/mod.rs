@@ -53,6 +53,7 @@ mod yaml;
 
 pub use client::ClientConfig;
 pub use common::{CommonConfig, Isolation, LogLevel};
+pub(crate) use decode::refused_rest;
 pub use decode::{Subject, decode, decode_checked};
 pub use document::{Document, Entry, Map, Node, Parsed, Value, parse};
 pub use exporter::{

@@ -83,6 +83,8 @@ enum Lost<'a> {
     Said,
     /// The `ref` leads, from proxy to proxy, back to one of them.
     Circle(Vec<String>),
+    /// The `ref` leads below a child that a driver makes.
+    NothingBelow(String),
     /// The `ref` leads through too many proxies.
     TooFar,
 }
@@ -107,10 +109,17 @@ impl<'a> Resolver<'a> {
                         Some(node) if matches!(node.kind, NodeKind::Broken { .. }) => Err(Lost::Said),
                         Some(node) if node.incomplete => Err(Lost::Said),
                         None if self.file.incomplete => Err(Lost::Said),
-                        Some(node) if (self.makes)(node).is_none_or(|made| made.contains(&name.as_str())) => {
-                            Ok((node, names[index..].to_vec()))
-                        }
-                        _ => Err(Lost::NoChild(at, name.clone())),
+                        Some(node) => match (self.makes)(node) {
+                            Some(made) if !made.contains(&name.as_str()) => {
+                                Err(Lost::NoChild(at, name.clone()))
+                            }
+                            // What a driver makes has no children.
+                            Some(_) if names.len() > index + 1 => {
+                                Err(Lost::NothingBelow(format!("{}.{name}", node.names)))
+                            }
+                            _ => Ok((node, names[index..].to_vec())),
+                        },
+                        None => Err(Lost::NoChild(at, name.clone())),
                     };
                 };
                 if let NodeKind::Proxy { target } = &node.kind {
@@ -139,6 +148,8 @@ impl<'a> Resolver<'a> {
         }
         let problem = match lost {
             Lost::Said => return,
+            Lost::NothingBelow(made) => node_problem(node, target)
+                .help(format!("{} has no children: write `ref: {made}`", quoted(&made))),
             Lost::Circle(way) => {
                 // Every proxy of the circle leads round it, and so do those that lead into it: the
                 // first member in the file speaks for all.
@@ -357,4 +368,11 @@ fn same_uuid(nodes: &[&DriverNode], problems: &mut Problems) {
             .help("a uuid belongs to one driver: remove it from one of them"),
         );
     }
+}
+
+/// A target that is not there.
+fn node_problem(node: &DriverNode, target: &Spanned<String>) -> Problem {
+    Problem::error(format!("{} refers to {}, which is not there", quoted(&node.name), quoted(target)))
+        .at(target.span)
+        .path(&node.path)
 }

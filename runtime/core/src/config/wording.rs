@@ -106,7 +106,8 @@ pub(super) fn remedy(node: &Node, expected: &str, key: Option<&str>) -> Option<S
         }
         Value::Str { style: Style::Quoted | Style::Block, text } if short => {
             let plain = scalar::resolve(text);
-            let would_fit = (number && matches!(plain, Value::Int(_) | Value::Float(_)))
+            let whole = !matches!(plain, Value::Float(_)) || !expected.contains("whole number");
+            let would_fit = (number && whole && matches!(plain, Value::Int(_) | Value::Float(_)))
                 || (expected == "true or false" && matches!(plain, Value::Bool(_)));
             would_fit.then(|| format!("without quotes: `{prefix}{text}`"))
         }

@@ -119,13 +119,13 @@ impl Wire for Value {
 }
 
 /// What [`Delay`] reads, for readers that know patterns alone: a number, ISO 8601, or numbers with units as jiff reads
-/// them. It takes some texts that are none, such as what is too long or negative.
+/// them. It takes some texts that are none, such as what is too long or has its units in another order.
 const PATTERN: &str = concat!(
-    r"^\s*[-+]?\s*(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?",
+    r"^\s*\+?\s*(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?",
     r"|[Pp](?=[0-9Tt])(?:[0-9]+(?:[.,][0-9]+)?[YyMmWwDd])*(?:[Tt](?:[0-9]+(?:[.,][0-9]+)?[HhMmSs])+)?",
     r"|(?=[0-9])(?:[0-9]+(?:[.,][0-9]+)?\s*(?:y|yrs?|years?|mos?|months?|w|wks?|weeks?|d|days?|h|hrs?|hours?|m|mins?|minutes?",
     r"|s|secs?|seconds?|ms|msecs?|millis|milli|milliseconds?|[uµμ]s(?:ecs?)?|micros?|microseconds?",
-    r"|ns|nsecs?|nanos?|nanoseconds?),?\s*)*(?:[0-9]+:[0-9]{1,3}:[0-9]{1,3}(?:[.,][0-9]+)?)?(?:\s*ago)?)\s*$",
+    r"|ns|nsecs?|nanos?|nanoseconds?)(?:,\s+|\s*))*(?:[0-9]+:[0-9]{1,3}:[0-9]{1,3}(?:[.,][0-9]+)?)?)\s*$",
 );
 
 /// A length of time as people write it: `2s`, `1h 30m`, `PT2S`, or a number of seconds.
@@ -174,14 +174,19 @@ impl FromStr for Delay {
 
     fn from_str(text: &str) -> Result<Self, WireError> {
         let text = text.trim();
-        if let Ok(seconds) = text.parse::<f64>() {
-            return Self::from_secs(seconds);
-        }
+        let backwards = text.starts_with('-') || text.ends_with("ago");
         let words = || {
             WireError::new(format!(
                 "expected a length of time such as `2s`, `500ms`, `1h 30m` or `PT2S`, got {text:?}"
             ))
         };
+        if backwards {
+            // Also where it is nothing that lies in the past.
+            return Err(words());
+        }
+        if let Ok(seconds) = text.parse::<f64>() {
+            return Self::from_secs(seconds);
+        }
         let span: jiff::Span = text.parse().map_err(|_| words())?;
         // A calendar is not at hand: a year has 365 days and a month 30, as upstream reads and writes them.
         let calendar = i64::from(span.get_years()) * 365 + i64::from(span.get_months()) * 30;
