@@ -81,7 +81,7 @@ for call in (lambda: shell.hello(PATH='x'), lambda: list(shell.streamingcall('ca
     );
     exporter.stop().await;
 
-    let exporter = Exporter::local(&Program::Upstream(python), CONFIG).await.expect("an exporter");
+    let exporter = Exporter::local(&Program::Upstream(python.clone()), CONFIG).await.expect("an exporter");
     let device = connect(&exporter.host()).await;
     let shell: ShellClient = device.client("shell").expect("a shell");
     let names = shell.get_methods().await;
@@ -109,6 +109,7 @@ for call in (lambda: shell.hello(PATH='x'), lambda: list(shell.streamingcall('ca
     let right = typed.ends_with("\n<words><a b>[x]\n[0]\n");
     methods.works(Pair::OursOnPython, "shell", "j METHOD", if right { Ok(()) } else { Err(typed) });
     exporter.stop().await.expect("an orderly end");
+    methods.covers(&python, &[("jumpstarter_driver_shell.driver.Shell", "shell")]);
     methods.finish();
 }
 

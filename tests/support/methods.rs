@@ -7,6 +7,9 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use crate::python::{Python, scripts};
 
 /// Set to `1`, this writes the tables instead of comparing them.
 pub const UPDATE: &str = "JUMPSTARTER_UPDATE_DOCS";
@@ -114,6 +117,72 @@ impl Methods {
             writeln!(table, "| `{}` | `{}` | {left} | {right} |", row.driver, row.method).expect("a string");
         }
         table
+    }
+
+    /// Everything that the drivers of these modules of the unmodified packages offer has a row: each method that a driver
+    /// exports, and of each client class every method that it calls and every command. `drivers` are the classes with the
+    /// names that the table has for them, `package.driver.Class`.
+    ///
+    /// # Panics
+    ///
+    /// When the packages cannot be looked at.
+    pub fn covers(&mut self, python: &Python, drivers: &[(&str, &str)]) {
+        let mut modules: Vec<_> = drivers
+            .iter()
+            .filter_map(|(class, _)| class.rsplit_once('.'))
+            .map(|(module, _)| module)
+            .collect();
+        modules.dedup();
+        let mut command = python.command("python");
+        command.arg(scripts().join("surface.py")).args(modules).stdin(Stdio::null());
+        let output = command.output().expect("python runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let surface = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(!surface.is_empty(), "{drivers:?} offer nothing");
+        let lines = surface.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        let lines: Vec<[&str; 4]> =
+            lines.map(|words| words.try_into().expect("a driver, a kind, a name and a client")).collect();
+        let shown = |class: &str| drivers.iter().find(|(known, _)| *known == class).map(|(_, name)| *name);
+        for [class, kind, name, client] in &lines {
+            let Some(driver) = shown(class) else {
+                self.failures.push(format!("{class} has no name in the table"));
+                continue;
+            };
+            let there = if *kind == "export" {
+                self.has_method(driver, name)
+            } else {
+                // What a client class does is the same with each of its drivers.
+                let mut alike =
+                    lines.iter().filter(|line| line[3] == *client).filter_map(|line| shown(line[0]));
+                alike.any(|driver| {
+                    if *kind == "call" {
+                        self.has_method(driver, name)
+                    } else {
+                        self.has_command(driver, name)
+                    }
+                })
+            };
+            let what = format!("{driver} has no row for the {kind} `{name}` of {class}");
+            if !there && !self.failures.contains(&what) {
+                self.failures.push(what);
+            }
+        }
+    }
+
+    /// A row may say more about what was called, in parentheses.
+    fn has_method(&self, driver: &str, name: &str) -> bool {
+        let is = |row: &Row| {
+            row.method.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(" ("))
+        };
+        self.rows.iter().any(|row| row.driver == driver && is(row))
+    }
+
+    /// A row may be about several commands.
+    fn has_command(&self, driver: &str, name: &str) -> bool {
+        let is = |row: &Row| {
+            row.method.strip_prefix("j ").is_some_and(|rest| rest.split([' ', ',']).any(|word| word == name))
+        };
+        self.rows.iter().any(|row| row.driver == driver && is(row))
     }
 
     /// Every method was called both ways, each had its outcome, and the page says so.
