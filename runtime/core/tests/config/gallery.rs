@@ -58,7 +58,8 @@ fn every_good_file_is_read_without_a_word() {
         let (file, problems) = sample::problems(&name, &text);
         assert!(problems.is_empty(), "{problems}");
         let file = file.expect("a file");
-        let references = resolve(&file, &sample::made).expect("references that lead somewhere");
+        let references =
+            resolve(&file, &|node| Some(sample::made(node))).expect("references that lead somewhere");
         let mut view = Vec::new();
         for node in walk(&file.export) {
             let what = match &node.kind {

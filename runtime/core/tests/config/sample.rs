@@ -111,9 +111,11 @@ pub(crate) enum Protocol {
 }
 
 /// A disk makes its partition; no other driver here makes a child.
-pub(crate) fn made(node: &DriverNode) -> Option<Vec<&'static str>> {
-    let NodeKind::Driver(driver) = &node.kind else { return Some(Vec::new()) };
-    Some(if driver.driver.value == "disk" { vec!["partition"] } else { Vec::new() })
+pub(crate) fn made(node: &DriverNode) -> Vec<&'static str> {
+    match &node.kind {
+        NodeKind::Driver(driver) if driver.driver.value == "disk" => vec!["partition"],
+        _ => Vec::new(),
+    }
 }
 
 /// Everything that is wrong with a file, its drivers' configurations included, as an exporter finds it.
@@ -142,7 +144,7 @@ pub(crate) fn problems(name: &str, text: &str) -> (Option<ExporterFile>, Problem
                 problems.append(found);
             }
         }
-        if let Err(found) = resolve(file, &made) {
+        if let Err(found) = resolve(file, &|node| Some(made(node))) {
             problems.append(found);
         }
     }
