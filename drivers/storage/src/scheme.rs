@@ -303,7 +303,10 @@ mod tests {
             "unknown key `rot` in `kwargs` of scheme `fs`; known keys: atomic_write_dir, root"
         );
         let error = open("fs", &[]).unwrap_err();
-        assert_eq!(error.message(), "`kwargs` of scheme `fs`: root is not specified");
+        assert_eq!(
+            error.message(),
+            "`kwargs` of scheme `fs`: root is not specified; it takes atomic_write_dir, root"
+        );
         open("memory", &[]).unwrap();
     }
 
