@@ -410,9 +410,7 @@ impl Listener {
 
 fn reason(error: &ConnectionError) -> String {
     match error {
-        ConnectionError::Io(error) => {
-            Error::from(std::io::Error::new(error.kind(), error.to_string())).message().to_owned()
-        }
+        ConnectionError::Io(error) => of_system(error),
         ConnectionError::ConnectionRefused(code) => format!("it refuses the connection ({code:?})"),
         ConnectionError::NetworkTimeout
         | ConnectionError::FlushTimeout
@@ -420,8 +418,28 @@ fn reason(error: &ConnectionError) -> String {
         ConnectionError::MqttState(rumqttc::StateError::ConnectionAborted) => {
             "it has closed the connection".to_owned()
         }
-        other => other.to_string().to_lowercase(),
+        // Whether a connection is lost before or after a first byte has come changes only what it is wrapped in.
+        other => match inside(other) {
+            Some(error) => of_system(error),
+            None => other.to_string().to_lowercase(),
+        },
     }
+}
+
+/// The system's error that an error is made of.
+fn inside(error: &ConnectionError) -> Option<&std::io::Error> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(system) = error.downcast_ref() {
+            return Some(system);
+        }
+        next = error.source();
+    }
+    None
+}
+
+fn of_system(error: &std::io::Error) -> String {
+    Error::from(std::io::Error::new(error.kind(), error.to_string())).message().to_owned()
 }
 
 /// A device with the configuration of `tasmota-power` that exists in memory.
