@@ -70,13 +70,7 @@ pub struct Opendal {
 
 impl Driver for Opendal {
     fn check(config: &OpendalConfig) -> Vec<Error> {
-        if config.scheme.is_local() {
-            // Setting one up makes its folder.
-            return Vec::new();
-        }
-        let refused = config.scheme.set_up(config.kwargs.clone()).err();
-        // The environment of the exporter may say it.
-        refused.filter(|error| !error.message().contains("region")).into_iter().collect()
+        config.scheme.refuses(config.kwargs.clone()).into_iter().collect()
     }
 
     async fn open(config: OpendalConfig, cx: &mut Open) -> Result<Self> {

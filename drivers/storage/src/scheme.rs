@@ -160,12 +160,31 @@ impl Scheme {
         if self.is_local() { Ok(operator) } else { web(operator, patience) }
     }
 
+    /// Why it could never be opened with these.
+    pub(crate) fn refuses(self, mut options: BTreeMap<String, String>) -> Option<Error> {
+        if self.is_local() {
+            // Setting one up makes its folder.
+            return None;
+        }
+        let is_region = |key: &String| key.to_ascii_lowercase().ends_with("region");
+        if self.keys().iter().any(is_region) && !options.keys().any(is_region) {
+            // The exporter's environment may say which.
+            options.insert("region".to_owned(), "any".to_owned());
+        }
+        self.set_up(options).err()
+    }
+
+    /// What it can be set up with.
+    fn keys(self) -> Vec<String> {
+        self.0.keys.map(|keys| keys()).unwrap_or_default()
+    }
+
     /// Sets it up, without a connection to anything. A service of files makes its folder.
     ///
     /// # Errors
     /// As [`Scheme::open`].
-    pub(crate) fn set_up(self, options: BTreeMap<String, String>) -> Result<Operator> {
-        let known = self.0.keys.map(|keys| keys()).unwrap_or_default();
+    fn set_up(self, options: BTreeMap<String, String>) -> Result<Operator> {
+        let known = self.keys();
         let unknown = options.keys().find(|key| {
             let key = key.to_ascii_lowercase();
             !known.contains(&key) && !self.0.aliases.contains(&key.as_str())
@@ -178,8 +197,11 @@ impl Scheme {
         }
         opendal::init_default_registry();
         Operator::via_iter(self.name(), options).map_err(|error| {
-            let text =
-                format!("`kwargs` of scheme `{self}`: {}; it takes {}", error.message(), known.join(", "));
+            let text = error.message();
+            let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let missing = words.find(|word| known.iter().any(|key| key == word));
+            let remedy = missing.map(|key| format!(": set `{key}`")).unwrap_or_default();
+            let text = format!("`kwargs` of scheme `{self}`: {text}{remedy}");
             Error::configuration(text).caused_by(error)
         })
     }
@@ -303,10 +325,7 @@ mod tests {
             "unknown key `rot` in `kwargs` of scheme `fs`; known keys: atomic_write_dir, root"
         );
         let error = open("fs", &[]).unwrap_err();
-        assert_eq!(
-            error.message(),
-            "`kwargs` of scheme `fs`: root is not specified; it takes atomic_write_dir, root"
-        );
+        assert_eq!(error.message(), "`kwargs` of scheme `fs`: root is not specified: set `root`");
         open("memory", &[]).unwrap();
     }
 
