@@ -189,27 +189,18 @@ impl Opener {
     }
 
     async fn target(&self, names: &str, path: &str) -> Option<Arc<Instance>> {
-        let lost = |why: &str| {
-            let text = format!("this reference leads nowhere{why}");
-            self.fail(path.to_owned(), Error::configuration(text));
-        };
+        let lost = || self.fail(path.to_owned(), Error::configuration("this reference leads nowhere"));
         let Some(target) = self.references.targets.get(names) else {
-            lost("");
+            lost();
             return None;
         };
         let mut slot = self.slots.get(&target.node)?.subscribe();
         let start = slot.wait_for(Option::is_some).await.ok()?.clone().flatten()?;
-        let mut at = start;
-        let mut way = target.node.clone();
-        for name in &target.made {
-            let Some(next) = at.child(name).cloned() else {
-                lost(&format!(": `{way}` has no child `{name}`; refer to `{way}` itself"));
-                return None;
-            };
-            at = next;
-            way = format!("{way}.{name}");
+        let found = target.made.iter().try_fold(start, |at, name| at.child(name).cloned());
+        if found.is_none() {
+            lost();
         }
-        Some(at)
+        found
     }
 
     fn fail(&self, path: String, error: Error) {

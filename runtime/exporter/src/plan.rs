@@ -142,7 +142,7 @@ pub fn check(
     Ok(Plan { file, nodes, references, warnings: problems })
 }
 
-/// The children that a driver makes itself; nothing if it is not known.
+/// The children that a driver makes itself; `None` for a driver that is not known.
 fn makes(registry: &Registry, node: &DriverNode) -> Option<Vec<&'static str>> {
     let NodeKind::Driver(instance) = &node.kind else { return Some(Vec::new()) };
     let specs = registry.get(&instance.driver.value)?.children();
@@ -320,7 +320,7 @@ impl Checker<'_> {
     }
 
     fn right_kind(&mut self, parent: &str, child: &DriverNode, wanted: &'static Interface) {
-        let Some(provided) = self.provided_by(child, 0) else { return };
+        let Some(provided) = self.provided_by(child) else { return };
         if provided.iter().any(|interface| interface.full_service() == wanted.full_service()) {
             return;
         }
@@ -344,24 +344,26 @@ impl Checker<'_> {
     }
 
     /// What a child provides, references followed; `None` when that is unknown (and reported elsewhere).
-    fn provided_by(&self, node: &DriverNode, hops: usize) -> Option<Vec<&'static Interface>> {
+    fn provided_by(&self, node: &DriverNode) -> Option<Vec<&'static Interface>> {
         match &node.kind {
             NodeKind::Driver(instance) => {
                 Some(self.registry.get(&instance.driver.value)?.spec().provides.to_vec())
             }
             NodeKind::Composite { .. } => Some(Vec::new()),
-            NodeKind::Proxy { target } if hops < 64 => match self.file.node(&target.value) {
-                Some(node) => self.provided_by(node, hops + 1),
-                None => self.made(&target.value),
-            },
-            _ => None,
+            NodeKind::Proxy { target } => {
+                let makes = |node: &DriverNode| makes(self.registry, node);
+                match config::references::find(self.file, &makes, target)? {
+                    (node, None) => self.provided_by(node),
+                    (node, Some(made)) => self.made(node, &made),
+                }
+            }
+            NodeKind::Broken { .. } => None,
         }
     }
 
     /// What a child provides that its driver makes itself.
-    fn made(&self, target: &str) -> Option<Vec<&'static Interface>> {
-        let (parent, name) = target.rsplit_once('.')?;
-        let NodeKind::Driver(instance) = &self.file.node(parent)?.kind else { return None };
+    fn made(&self, node: &DriverNode, name: &str) -> Option<Vec<&'static Interface>> {
+        let NodeKind::Driver(instance) = &node.kind else { return None };
         let specs = self.registry.get(&instance.driver.value)?.children();
         let spec = specs.iter().find(|spec| spec.need == Need::Made && spec.name == name)?;
         Some(vec![spec.interface?])

@@ -41,9 +41,9 @@ pub struct Target {
 
 /// Resolves every `ref` of a file.
 ///
-/// `makes` names the children that a driver makes itself, which the file does not list; nothing if that is not known, and any may
-/// be one of them. What is below such a child is not checked. Problems: a target that is not there (with candidates),
-/// circles (with the way round), references that multiply, and one `uuid` given to two drivers.
+/// `makes` names the children that a driver makes itself, which the file does not list and which have no children; it is `None`
+/// where that is not known, and any name may be one of them. Problems: a target that is not there (with candidates), circles
+/// (with the way round), references that multiply, and one `uuid` given to two drivers.
 pub fn resolve(
     file: &ExporterFile,
     makes: &dyn Fn(&DriverNode) -> Option<Vec<&'static str>>,
@@ -65,6 +65,18 @@ pub fn resolve(
     same_uuid(&nodes, &mut resolver.problems);
     resolver.problems.attach(&file.source);
     resolver.problems.into_result(references)
+}
+
+/// The node that one `ref` stands for, proxies followed, and the name of a child that this node makes; `None` if it leads
+/// nowhere.
+pub fn find<'a>(
+    file: &'a ExporterFile,
+    makes: &'a dyn Fn(&DriverNode) -> Option<Vec<&'static str>>,
+    target: &str,
+) -> Option<(&'a DriverNode, Option<String>)> {
+    let resolver = Resolver { file, makes, problems: Problems::new(), edges: HashMap::new() };
+    let (node, made) = resolver.target(target).ok()?;
+    Some((node, made.into_iter().next()))
 }
 
 struct Resolver<'a> {
@@ -148,7 +160,9 @@ impl<'a> Resolver<'a> {
         }
         let problem = match lost {
             Lost::Said => return,
-            Lost::NothingBelow(made) => node_problem(node, target)
+            Lost::NothingBelow(made) => Problem::error(absent(node, target))
+                .at(target.span)
+                .path(&node.path)
                 .help(format!("{} has no children: write `ref: {made}`", quoted(&made))),
             Lost::Circle(way) => {
                 // Every proxy of the circle leads round it, and so do those that lead into it: the
@@ -168,9 +182,7 @@ impl<'a> Resolver<'a> {
             }
             Lost::NoChild(at, name) => {
                 let missing = match at {
-                    None => {
-                        format!("{} refers to {}, which is not there", quoted(&node.name), quoted(target))
-                    }
+                    None => absent(node, target),
                     Some(at) => format!(
                         "{} refers to {}, but {} has no child {}",
                         quoted(&node.name),
@@ -370,9 +382,7 @@ fn same_uuid(nodes: &[&DriverNode], problems: &mut Problems) {
     }
 }
 
-/// A target that is not there.
-fn node_problem(node: &DriverNode, target: &Spanned<String>) -> Problem {
-    Problem::error(format!("{} refers to {}, which is not there", quoted(&node.name), quoted(target)))
-        .at(target.span)
-        .path(&node.path)
+/// That a target is not there.
+fn absent(node: &DriverNode, target: &str) -> String {
+    format!("{} refers to {}, which is not there", quoted(&node.name), quoted(target))
 }
