@@ -103,8 +103,8 @@ enum Pending {
     Merge,
     /// The value behind something that is no key.
     Nameless(Span),
-    /// The value of a key that was refused.
-    Ignored,
+    /// The value of a key that was refused; empty if that could not be read.
+    Ignored(String),
 }
 
 /// How much a node weighs when it is repeated.
@@ -428,7 +428,7 @@ impl<'t> Reader<'t> {
             Some(Container::Seq(items)) => items.push(node),
             Some(Container::Map(map)) => match std::mem::take(&mut map.pending) {
                 Pending::Key => map.pending = begin_entry(map, above, node, &mut self.problems),
-                Pending::Ignored => {}
+                Pending::Ignored(_) => {}
                 Pending::Value(key, key_span) => {
                     if is_secret_key(&key) {
                         self.secrets.push(node.span.start..node.span.end);
@@ -459,7 +459,7 @@ impl<'t> Reader<'t> {
             Some(Container::Map(map)) => {
                 map.incomplete = true;
                 map.pending = match map.pending {
-                    Pending::Key => Pending::Ignored,
+                    Pending::Key => Pending::Ignored(String::new()),
                     _ => Pending::Key,
                 };
             }
@@ -527,7 +527,9 @@ fn path_of(above: &[Open]) -> String {
                 path.push(']');
             }
             Container::Map(map) => {
-                if let Pending::Value(name, _) = &map.pending {
+                if let Pending::Value(name, _) | Pending::Ignored(name) = &map.pending
+                    && !name.is_empty()
+                {
                     path.push_str(if path.is_empty() { "" } else { "." });
                     path.push_str(name);
                 }
@@ -584,7 +586,7 @@ fn begin_entry(map: &mut OpenMap, above: &[Open], node: Node, problems: &mut Pro
                     .label(format!("first on line {}", slot.get().line))
                     .help("keep one of the two, or give them different names"),
             );
-            Pending::Ignored
+            Pending::Ignored(slot.key().clone())
         }
     }
 }
