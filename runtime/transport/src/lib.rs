@@ -4,7 +4,8 @@
 //! | Module | Responsibility |
 //! |---|---|
 //! | [`server`] | a service on any connection; windows, limits, bounded shutdown |
-//! | [`connect`] | channels; the `JUMPSTARTER_HOST` contract; what "insecure" means |
+//! | [`connect`] | channels; what "insecure" means |
+//! | `endpoint` | the `JUMPSTARTER_HOST` contract |
 //! | [`authority`] | clients whose `:authority` is a path |
 //! | [`socket`] | private directories for unix sockets |
 //! | [`frames`] | what the frames of `RouterService.Stream` mean: data, end, loss |
@@ -23,6 +24,7 @@ pub mod authority;
 mod body;
 pub mod codec;
 pub mod connect;
+mod endpoint;
 pub mod frames;
 pub mod metadata;
 pub mod presigned;
