@@ -1,12 +1,7 @@
 //! What is left behind after many connections.
 
-use jumpstarter_client::{Device, Options};
 use jumpstarter_interfaces::SerialClient;
-use jumpstarter_tests::{
-    ours::{self, Running},
-    python::python,
-};
-use jumpstarter_transport::connect::Endpoint;
+use jumpstarter_tests::{ours, python::python};
 
 use super::{
     counterparts::{Manner, Rfc2217, SerialLine, Server},
@@ -27,20 +22,6 @@ pub(super) async fn use_it(serial: &SerialClient, times: usize) {
     }
 }
 
-/// How many streams one connection carries. Those that are dropped are reset, and the HTTP/2 library ends a connection after
-/// 1,024 resets that met something on their way: the faster the machine, the more of them do.
-const VISIT: usize = 500;
-
-/// The same, with a new connection now and then.
-pub(super) async fn visit(exporter: &Running, name: &str, times: usize) {
-    let socket = exporter.bench().socket();
-    let endpoint = Endpoint::parse(&socket.to_string_lossy()).expect("an endpoint");
-    for _ in 0..times / VISIT {
-        let device = Device::connect(&endpoint, &Options::default()).await.expect("a device");
-        use_it(&device.client(name).expect("a port"), VISIT).await;
-    }
-}
-
 /// Every kind of port that needs no other program; the exporter is in this process, whose tasks are counted as well.
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_connections_to_each_kind_of_port_leave_nothing_behind() {
@@ -55,9 +36,10 @@ async fn ten_thousand_connections_to_each_kind_of_port_leave_nothing_behind() {
         + &port("loop", "loop://", "");
     let exporter = ours::start_text(&file(&devices)).await;
     for name in ["device", "spied", "socket", "loop"] {
-        visit(&exporter, name, CYCLES / 10).await;
+        let device: SerialClient = exporter.bench().client(name).expect("a port");
+        use_it(&device, CYCLES / 10).await;
         let before = Held::now();
-        visit(&exporter, name, CYCLES).await;
+        use_it(&device, CYCLES).await;
         Held::is_what_it_was(before).await;
     }
     exporter.stop().await;

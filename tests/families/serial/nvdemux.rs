@@ -235,9 +235,10 @@ async fn ten_thousand_connections_leave_nothing_behind() {
     let Some(python) = python() else { return };
     let demultiplexer = Demultiplexer::new(&python);
     let exporter = ours::start_text(&file(&demultiplexer.node("main", ""))).await;
-    super::cycles::visit(&exporter, "main", 1_000).await;
+    let serial: SerialClient = exporter.bench().client("main").expect("a console");
+    super::cycles::use_it(&serial, 1_000).await;
     let before = Held::now();
-    super::cycles::visit(&exporter, "main", 10_000).await;
+    super::cycles::use_it(&serial, 10_000).await;
     Held::is_what_it_was(before).await;
     exporter.stop().await;
 }
