@@ -29,7 +29,11 @@ struct Manual {
     /// Who waits until when; with a number, since several may wait for the same moment.
     waiting: BTreeMap<(Timestamp, u64), oneshot::Sender<()>>,
     next: u64,
+    settle: Option<Settle>,
 }
+
+/// Waits until threads outside of the executor have done what they were asked for, and says whether that was anything.
+type Settle = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,7 +49,16 @@ fn later(now: Timestamp, by: Duration) -> Timestamp {
 impl Clock {
     /// A clock that stands until [`Clock::advance`].
     pub fn manual(now: Timestamp) -> Self {
-        Self(Source::Manual(Arc::new(Mutex::new(Manual { now, waiting: BTreeMap::new(), next: 0 }))))
+        let manual = Manual { now, waiting: BTreeMap::new(), next: 0, settle: None };
+        Self(Source::Manual(Arc::new(Mutex::new(manual))))
+    }
+
+    /// What a clock that stands waits for as well before time goes on: a store writes in a thread of its own, which the tasks
+    /// that are let go first know nothing of. As long as it answers that something was done, more may come of that.
+    pub fn settles_with(&self, settle: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static) {
+        if let Source::Manual(manual) = &self.0 {
+            lock(manual).settle = Some(Arc::new(settle));
+        }
     }
 
     /// What time it is.
@@ -101,8 +114,18 @@ impl Clock {
         let Source::Manual(manual) = &self.0 else { return };
         let end = later(self.now(), by);
         loop {
-            for _ in 0..TURNS {
-                tokio::task::yield_now().await;
+            let settle = lock(manual).settle.clone();
+            loop {
+                for _ in 0..TURNS {
+                    tokio::task::yield_now().await;
+                }
+                let busy = match &settle {
+                    Some(settle) => settle().await,
+                    None => false,
+                };
+                if !busy {
+                    break;
+                }
             }
             let mut manual = lock(manual);
             let due = manual.waiting.first_key_value().is_some_and(|((at, _), _)| *at <= end);

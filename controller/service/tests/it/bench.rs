@@ -1,8 +1,11 @@
 //! A lab in memory, and who calls it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use jumpstarter_api::{Client, ClientSpec, Exporter, ExporterSpec, Lease as Stored, ObjectMeta};
 use jumpstarter_identity::{Authenticator, Https, Issuer, SigningKey};
 use jumpstarter_leasing::Settings;
@@ -18,7 +21,7 @@ use jumpstarter_service::{
     Callers, Clients, Clock, Exporters, Lab, Listeners, Route, Routers, caller::Acting, clients::Policy,
     routers::Load,
 };
-use jumpstarter_store::{Engine, Nowhere, engine::Options};
+use jumpstarter_store::{Engine, Key as StoreKey, Nowhere, Store as _, engine::Options};
 use tokio::task::JoinHandle;
 use tonic::{Request, Status, metadata::MetadataValue};
 
@@ -98,6 +101,20 @@ impl Bench {
         let of_store = clock.clone();
         let options = Options { clock: Arc::new(move || of_store.now()), ..Options::default() };
         let store = Arc::new(Engine::open_with(Nowhere, options).expect("a store"));
+        let writes = Arc::downgrade(&store);
+        let last = Arc::new(Mutex::new(None));
+        clock.settles_with(move || {
+            let (writes, last) = (writes.upgrade(), last.clone());
+            async move {
+                let Some(store) = writes else { return false };
+                // One wish after the other: when this one has been refused, all before it have been answered.
+                let nothing = StoreKey::new("Nothing", NAMESPACE, "nothing");
+                store.delete(&nothing, None).await.expect_err("there is no such thing");
+                let now = Some(store.revision());
+                std::mem::replace(&mut *last.lock().expect("nobody panics"), now.clone()) != now
+            }
+            .boxed()
+        });
         let lab = Lab::at(store, NAMESPACE, Settings::default(), clock);
         let issuer = Issuer::new(SigningKey::random().expect("a key"));
         let authenticator = Authenticator::<Https>::new(Vec::new(), issuer).expect("one issuer");
