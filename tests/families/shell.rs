@@ -183,6 +183,19 @@ pub(crate) fn signal(process: &str, name: &str) {
     assert!(status.expect("kill runs").success(), "{name} for {process}");
 }
 
+/// Stops it, and waits until every thread of it stands: the signal alone leaves some of them a moment.
+pub(crate) async fn stop(process: &str) {
+    signal(process, "STOP");
+    let tasks = format!("/proc/{process}/task");
+    let stands = |task: std::io::Result<std::fs::DirEntry>| {
+        let stat = task.and_then(|task| std::fs::read_to_string(task.path().join("stat")));
+        // The name in front is in parentheses, and may hold some.
+        stat.is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T')))
+    };
+    let stand = || std::fs::read_dir(&tasks).is_ok_and(|mut tasks| tasks.all(stands));
+    crate::until("the process stands", stand).await;
+}
+
 pub(crate) async fn gone(process: &str) {
     let line = format!("/proc/{process}/cmdline");
     let gone = || std::fs::read(&line).map_or(true, |line| line.is_empty());
@@ -227,7 +240,7 @@ async fn pitfall_p6_a_stopped_command_ends_when_its_time_is_over() -> Result<()>
     let shell: ShellClient = exporter.bench().client("shell")?;
     let mut pieces = shell.call_method("early".to_owned(), None, Vec::new()).await?;
     let process = pieces.next().await.expect("a piece")?.stdout.trim().to_owned();
-    signal(&process, "STOP");
+    stop(&process).await;
     let rest = pieces.collect().await?;
     assert_eq!(rest.last().and_then(|piece| piece.returncode), Some(199));
     gone(&process).await;

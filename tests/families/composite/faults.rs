@@ -12,7 +12,7 @@ use jumpstarter_tests::{
 use tempfile::TempDir;
 use tokio::process::Child;
 
-use crate::shell::{gone, j, shown, signal};
+use crate::shell::{gone, j, shown, signal, stop};
 
 /// Two supplies in a group, switched by commands that take their time; the second one has little.
 fn config(folder: &Path) -> String {
@@ -86,7 +86,7 @@ async fn what_interrupts_a_call_of_a_child_is_told() {
     exporter.stop().await.expect("an orderly end");
 
     let Middle { exporter, call, command, .. } = Middle::of("hasty").await;
-    signal(&command, "STOP");
+    stop(&command).await;
     told("the device's side is stopped, and its time is over", end(call, &["same", "hasty", "on"]).await);
     gone(&command).await;
     exporter.stop().await.expect("an orderly end");
@@ -99,7 +99,7 @@ async fn what_interrupts_a_call_of_a_child_is_told() {
 
     let middle = Middle::of("patient").await;
     let exporter = middle.exporter();
-    signal(&exporter, "STOP");
+    stop(&exporter).await;
     signal(&middle.call(), "INT");
     told("the exporter is stopped, and somebody presses Ctrl-C", end(middle.call, &WORDS).await);
     signal(&exporter, "CONT");

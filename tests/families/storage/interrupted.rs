@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::process::Child;
 
 use super::{file, node};
-use crate::shell::{j, shown, signal};
+use crate::shell::{j, shown, signal, stop};
 
 /// Transfers that do not end by themselves.
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +99,7 @@ async fn what_interrupts_a_transfer_of_j_is_told() {
 
         let middle = Middle::of(way).await;
         let exporter = middle.exporter();
-        signal(&exporter, "STOP");
+        stop(&exporter).await;
         middle.interrupt();
         let Middle { way, transfer, here, there, exporter: process } = middle;
         let what = "the exporter is stopped, and somebody presses Ctrl-C";
