@@ -38,6 +38,7 @@ fn main() -> Result<()> {
     tonic_prost_build::configure()
         // Frames are handed on, not copied.
         .bytes(".")
+        .codec_path("crate::codec::SmallCodec")
         // Channels are made by our own transport, and an RPC may be called `Connect`.
         .build_transport(false)
         .compile_fds(set)

@@ -2,7 +2,7 @@
 //!
 //! It runs in a process group of its own, so that everything it started can be ended together. When this program has the
 //! terminal for itself, the group gets it at once; when others share it (`jmp shell … | less`), the group gets it as soon
-//! as it asks for it.
+//! as it asks for it. Then Ctrl-C is for the command; whoever presses it twice wants an end of everything.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use jumpstarter_files::leftovers::{self, Folder};
 use jumpstarter_process::programs;
 use rustix::process::{
     Pid, Signal, WaitOptions, getpid, kill_current_process_group, kill_process, kill_process_group,
@@ -23,10 +24,12 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, sleep_until, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     files::reason,
+    keys::{self, Keys},
+    orphans,
     report::{FAILURE, Outcome, Signalled, Stop, signal_code},
     signals::Signals,
     terminal::{self, Terminal},
@@ -42,6 +45,10 @@ const LEFTOVERS: Duration = Duration::from_secs(2);
 const NOT_EXECUTABLE: u8 = 126;
 /// Exit code for a command that is not there.
 const NOT_FOUND: u8 = 127;
+
+/// How folders with a `j` are called. Earlier versions call theirs `jumpstarter-tools-…` and do not lock them, so those are never
+/// known to be unused.
+const TOOLS: &str = "jumpstarter-path-";
 
 /// What to run.
 pub(crate) struct Job<'a> {
@@ -73,24 +80,38 @@ pub(crate) async fn run(job: Job<'_>, signals: &mut Signals) -> Outcome {
     }
     // What the command leaves behind becomes a child of this process, so that its end can be waited for.
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::set_child_subreaper(Some(getpid())) {
-        tracing::debug!("cannot adopt orphans: {error}");
-    }
+    let _orphans = match rustix::process::set_child_subreaper(Some(getpid())) {
+        // The first process of a container does that anyway.
+        Ok(()) => (!orphans::is_first()).then(|| AbortOnDropHandle::new(tokio::spawn(orphans::collect()))),
+        Err(error) => {
+            tracing::debug!("cannot adopt orphans: {error}");
+            None
+        }
+    };
     let terminal = Terminal::open();
     let child =
         command.process_group(0).spawn().map_err(|error| not_started(&error, command.get_program()))?;
     let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else {
-        return Err(Stop::failed("the operating system gave the command no process number"));
+        return Err(Stop::infrastructure("the operating system gave the command no process number"));
     };
     let hang_up = job.hang_up.clone().unwrap_or_default();
-    let end = attend(group, terminal.as_ref(), &hang_up, signals).await?;
+    let mut keys = None;
+    let front = Front { group, terminal: terminal.as_ref(), takes_keys: keys::is_typed_into(job.words) };
+    let end = attend(&front, &mut keys, &hang_up, signals).await;
+    if let Some(keys) = keys {
+        keys.stop().await;
+    }
+    let end = end?;
     if let Some(terminal) = &terminal {
         let lent = terminal.is_lent_to(group);
         terminal.take_back(group);
         if lent && end.by == Some(Signal::INT.as_raw()) {
             // Who pressed Ctrl-C meant everything in front of the terminal, for example the script that started this
-            // program. Here it has no further effect.
-            let _ = kill_current_process_group(Signal::INT);
+            // program. Here it has no further effect: what there is to be cleaned up is.
+            let everything = || {
+                let _ = kill_current_process_group(Signal::INT);
+            };
+            signals.without_own_interrupt(everything).await;
         }
     }
     end_leftovers(group).await;
@@ -100,45 +121,69 @@ pub(crate) async fn run(job: Job<'_>, signals: &mut Signals) -> Outcome {
 /// How a command ended.
 struct End {
     code: u8,
-    /// The signal that ended it without having been asked for here.
+    /// The signal that ended it without having been asked for here, or that somebody in front of the terminal insisted on.
     by: Option<i32>,
 }
 
-async fn attend(
+/// A command, and the terminal that it can have.
+struct Front<'a> {
     group: Pid,
-    terminal: Option<&Terminal>,
+    terminal: Option<&'a Terminal>,
+    /// Whether Ctrl-C is a key for it like others.
+    takes_keys: bool,
+}
+
+impl Front<'_> {
+    /// Lends it the terminal, if that is ours. Then somebody has to listen for Ctrl-C there.
+    fn lend(&self, keys: &mut Option<Keys>) -> bool {
+        if !self.terminal.is_some_and(|terminal| terminal.lend(self.group)) {
+            return false;
+        }
+        // It may have reached for the terminal before it was its turn, and been stopped for that.
+        kill(self.group, Signal::CONT);
+        if !self.takes_keys && keys.is_none() {
+            *keys = Keys::listen(self.group);
+        }
+        true
+    }
+
+    /// Whether Ctrl-C is there to end what runs: a program that reads single keys does with it what it likes.
+    fn is_interrupted(&self) -> bool {
+        self.terminal.is_some_and(|terminal| terminal.is_lent_to(self.group) && terminal.is_by_line())
+    }
+}
+
+async fn attend(
+    front: &Front<'_>,
+    keys: &mut Option<Keys>,
     hang_up: &CancellationToken,
     signals: &mut Signals,
 ) -> Result<End, Stop> {
+    let Front { group, terminal, .. } = *front;
     let (report, mut events) = mpsc::channel(4);
     std::thread::spawn(move || watch(group, &report));
-    let lend = || {
-        if terminal.is_some_and(|terminal| terminal.lend(group)) {
-            // It may have reached for the terminal before it was its turn, and been stopped for that.
-            let _ = kill_process_group(group, Signal::CONT);
-            return true;
-        }
-        false
-    };
-    let eager = terminal::is_all_ours() && lend();
+    let eager = terminal::is_all_ours() && front.lend(keys);
     let stop_key = signal(SignalKind::from_raw(Signal::TSTP.as_raw()));
     let (Ok(mut stop_key), Ok(mut resumed)) = (stop_key, signal(SignalKind::from_raw(Signal::CONT.as_raw())))
     else {
-        return Err(Stop::failed("cannot listen for signals"));
+        return Err(Stop::infrastructure("cannot listen for signals"));
     };
     let mut asked: Option<(Signalled, Instant)> = None;
     let mut hung_up = false;
+    let (mut pressed, mut insisted): (Option<Instant>, bool) = (None, false);
     loop {
         let deadline = asked.map(|(_, deadline)| deadline);
         tokio::select! {
             event = events.recv() => match event {
                 Some(Event::Ended(code, by)) => return Ok(match asked {
-                    Some((signal, _)) => End { code: signal.code(), by: None },
+                    Some((signal, _)) => {
+                        End { code: signal.code(), by: insisted.then_some(Signal::INT.as_raw()) }
+                    }
                     None => End { code, by },
                 }),
                 Some(Event::Stopped(by)) => {
                     let wants_terminal = by == Signal::TTIN.as_raw() || by == Signal::TTOU.as_raw();
-                    if wants_terminal && lend() {
+                    if wants_terminal && front.lend(keys) {
                         continue;
                     }
                     if wants_terminal && terminal.is_some_and(|terminal| terminal.is_lent_to(group)) {
@@ -152,7 +197,7 @@ async fn attend(
                     }
                     let _ = kill_process(getpid(), Signal::STOP);
                     resumed.recv().await;
-                    if !(eager && lend()) {
+                    if !(eager && front.lend(keys)) {
                         let _ = kill_process_group(group, Signal::CONT);
                     }
                 }
@@ -170,6 +215,26 @@ async fn attend(
                 // A process that was stopped acts upon a signal only when it goes on.
                 kill(group, Signal::CONT);
                 asked = Some((signal, Instant::now() + GRACE));
+            },
+            () = keys::pressed(keys), if keys.is_some() => {
+                if !front.is_interrupted() {
+                    continue;
+                }
+                let now = Instant::now();
+                if asked.is_some() {
+                    kill(group, Signal::KILL);
+                } else if pressed.replace(now).is_some_and(|before| now.duration_since(before) < GRACE) {
+                    // It has heard both, and goes on.
+                    Stop::Signal(Signalled::Interrupt).print();
+                    signals.insisted();
+                    insisted = true;
+                    kill(group, Signal::TERM);
+                    kill(group, Signal::CONT);
+                    asked = Some((Signalled::Interrupt, now + GRACE));
+                } else {
+                    let seconds = GRACE.as_secs();
+                    tracing::debug!("Ctrl-C is for the command; once more within {seconds} s ends it");
+                }
             },
             _ = stop_key.recv() => kill(group, Signal::TSTP),
             // It may have something to bring to an end; when it ends is its own affair.
@@ -244,14 +309,15 @@ fn not_started(error: &io::Error, program: &OsStr) -> Stop {
     let name = program.to_string_lossy();
     match error.kind() {
         io::ErrorKind::NotFound => {
-            Stop::Failed { message: format!("command not found: {name}"), code: NOT_FOUND }
+            Stop::Failed { message: format!("command not found: {name}"), code: NOT_FOUND, class: None }
         }
         io::ErrorKind::PermissionDenied => {
-            Stop::Failed { message: format!("permission denied: {name}"), code: NOT_EXECUTABLE }
+            Stop::Failed { message: format!("permission denied: {name}"), code: NOT_EXECUTABLE, class: None }
         }
         _ => Stop::Failed {
             message: format!("cannot execute {name}: {}", reason(error)),
             code: NOT_EXECUTABLE,
+            class: None,
         },
     }
 }
@@ -331,7 +397,7 @@ fn shell(shell: Option<OsString>, context: &str, profiles: bool) -> Command {
 }
 
 /// A folder with a `j`, for whoever has none on `PATH`.
-pub(crate) struct Tools(Option<tempfile::TempDir>);
+pub(crate) struct Tools(Option<Folder>);
 
 impl Tools {
     /// Makes such a folder if it is needed.
@@ -339,14 +405,19 @@ impl Tools {
         if programs::find("j").is_some() {
             return Ok(Self(None));
         }
-        let make = || -> io::Result<tempfile::TempDir> {
-            let folder = tempfile::Builder::new().prefix("jumpstarter-tools-").tempdir()?;
+        let make = || -> io::Result<Folder> {
+            let folder = Folder::new(TOOLS)?;
             std::os::unix::fs::symlink(std::env::current_exe()?, folder.path().join("j"))?;
             Ok(folder)
         };
-        let folder =
-            make().map_err(|error| Stop::failed(format!("cannot put `j` on PATH: {}", reason(&error))))?;
+        let folder = make()
+            .map_err(|error| Stop::infrastructure(format!("cannot put `j` on PATH: {}", reason(&error))))?;
         Ok(Self(Some(folder)))
+    }
+
+    /// Removes such folders of programs that were killed.
+    pub(crate) fn tidy() {
+        leftovers::tidy(&std::env::temp_dir(), TOOLS);
     }
 
     /// The folder, if one was needed.

@@ -1,12 +1,14 @@
 //! Which client speaks with a controller: the two options that choose one, and connecting.
 
 use clap::{ArgMatches, Command, ValueHint};
+use jumpstarter_core::ErrorClass;
 use jumpstarter_lease::{Access, Choice, Chosen, Controller, Unusable, choose};
 
 use crate::{
     files::environment,
     report::Stop,
-    runtime,
+    runtime, tokens,
+    waiting::waits,
     words::{Place, option},
 };
 
@@ -35,11 +37,23 @@ pub(crate) fn chosen(choice: &Choice) -> Result<Chosen, Stop> {
     Ok(choose(choice, &environment)?)
 }
 
-/// Everything that is needed to speak with its controller.
-pub(crate) fn access(choice: &Choice) -> Result<Access, Stop> {
-    let chosen = chosen(choice)?;
+/// Everything that is needed to speak with its controller. A token that has expired is renewed, if that asks nobody.
+pub(crate) async fn access(choice: &Choice) -> Result<Access, Stop> {
+    Ok(with_its_file(choice).await?.1)
+}
+
+/// The same, with the client that was chosen, for those whose token has to be renewed later.
+pub(crate) async fn with_its_file(choice: &Choice) -> Result<(Chosen, Access), Stop> {
+    let mut chosen = chosen(choice)?;
+    tokens::renew(&mut chosen).await?;
     tracing::debug!(alias = chosen.alias, file = ?chosen.file, "this client was chosen");
-    Ok(Access::new(&chosen, &environment)?)
+    let access = Access::new(&chosen, &environment)?;
+    Ok((chosen, access))
+}
+
+/// Connects to its controller. Whoever waits for that, or for the first answer, is told so.
+pub(crate) async fn connect(access: Access) -> Result<Controller, Stop> {
+    Ok(Controller::connect_showing(access, waits()).await?)
 }
 
 /// Does something with the controller of a client.
@@ -47,9 +61,8 @@ pub(crate) fn with<T>(
     choice: &Choice,
     what: impl AsyncFnOnce(&Controller) -> Result<T, Stop>,
 ) -> Result<T, Stop> {
-    let access = access(choice)?;
     runtime::single()?.block_on(async {
-        let controller = Controller::connect(access).await?;
+        let controller = connect(access(choice).await?).await?;
         what(&controller).await
     })
 }
@@ -58,7 +71,9 @@ impl From<Unusable> for Stop {
     fn from(unusable: Unusable) -> Self {
         match unusable {
             Unusable::Problems(problems) => Self::Problems(problems),
-            Unusable::Failed(message) | Unusable::Nobody(message) => Self::failed(message),
+            Unusable::Failed(message) | Unusable::Nobody(message) => {
+                Self::of(ErrorClass::Configuration, message)
+            }
         }
     }
 }

@@ -4,6 +4,8 @@
 //! `COMP_CWORD`) and read what can follow. The exchange is that of the existing implementation, because its scripts are in
 //! people's start files. `_JMP_COMPLETE=bash_source` prints the script, as `jmp completion bash` does.
 
+pub(crate) mod ask;
+
 use std::fmt::Write as _;
 
 use clap::{Arg, Command, ValueHint, builder::ValueRange};
@@ -125,16 +127,30 @@ fn follow<W: Word>(root: &W, before: &[String], incomplete: &str) -> Vec<Item> {
     let mut word = root;
     let mut command = words::with_help(word.arguments());
     let mut waiting: Option<Arg> = None;
+    // The value that was the last word, and whose it is.
+    let mut given: Option<(Arg, String)> = None;
     let mut positionals = 0;
     let mut only_arguments = false;
     for text in before {
-        // bash takes an equals sign for a word of its own.
+        // bash takes an equals sign for a word of its own, behind an option as well as in the middle of its value.
         if text == "=" && waiting.is_some() {
             continue;
         }
-        if waiting.take().is_some() {
+        if text == "="
+            && let Some((arg, _)) = &given
+        {
+            waiting = Some(arg.clone());
             continue;
         }
+        if let Some(arg) = waiting.take() {
+            let begun = match given.take() {
+                Some((_, begun)) => format!("{begun}={text}"),
+                None => text.clone(),
+            };
+            given = Some((arg, begun));
+            continue;
+        }
+        given = None;
         if !only_arguments && text == "--" {
             only_arguments = true;
         } else if !only_arguments && text.len() > 1 && text.starts_with('-') {
@@ -147,16 +163,25 @@ fn follow<W: Word>(root: &W, before: &[String], incomplete: &str) -> Vec<Item> {
             positionals += 1;
         }
     }
-    if let Some(arg) = waiting {
-        return values(word, &arg, incomplete.strip_prefix('=').unwrap_or(incomplete), "");
+    let typed = |arg: &Arg, incomplete: &str, prefix: &str| values(word, arg, before, incomplete, prefix);
+    // In the middle of a value, the shell has the first part already.
+    let middle = |arg: &Arg, begun: &str, incomplete: &str| {
+        let begun = format!("{begun}=");
+        let all = typed(arg, &format!("{begun}{incomplete}"), "").into_iter();
+        all.filter_map(|item| Some(Item { value: item.value.strip_prefix(&begun)?.to_owned(), ..item }))
+            .collect()
+    };
+    match (waiting, &given) {
+        (Some(arg), Some((_, begun))) => return middle(&arg, begun, incomplete),
+        (Some(arg), None) => return typed(&arg, incomplete.strip_prefix('=').unwrap_or(incomplete), ""),
+        (None, Some((arg, begun))) if incomplete == "=" => return middle(arg, begun, ""),
+        (None, _) => {}
     }
     if !only_arguments
         && let Some((name, value)) = incomplete.split_once('=')
         && name.starts_with("--")
     {
-        return option(&command, name)
-            .map(|arg| values(word, arg, value, &format!("{name}=")))
-            .unwrap_or_default();
+        return option(&command, name).map(|arg| typed(arg, value, &format!("{name}="))).unwrap_or_default();
     }
     if !only_arguments && incomplete.starts_with('-') {
         return options(&command, incomplete);
@@ -168,7 +193,7 @@ fn follow<W: Word>(root: &W, before: &[String], incomplete: &str) -> Vec<Item> {
     let many = |arg: &&Arg| arg.get_num_args().unwrap_or(ValueRange::SINGLE).max_values() > 1;
     let arg = command.get_positionals().nth(positionals);
     let arg = arg.or_else(|| command.get_positionals().last().filter(many));
-    arg.map(|arg| values(word, arg, incomplete, "")).unwrap_or_default()
+    arg.map(|arg| typed(arg, incomplete, "")).unwrap_or_default()
 }
 
 fn plain(value: &str, help: &str) -> Item {
@@ -197,12 +222,22 @@ fn options(command: &Command, incomplete: &str) -> Vec<Item> {
     spelled.filter(|item| item.value.starts_with(incomplete)).collect()
 }
 
-fn values<W: Word>(word: &W, arg: &Arg, incomplete: &str, prefix: &str) -> Vec<Item> {
+fn values<W: Word>(word: &W, arg: &Arg, before: &[String], incomplete: &str, prefix: &str) -> Vec<Item> {
     let listed: Vec<_> = arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
-    let listed = if listed.is_empty() { word.values(arg.get_id().as_str()) } else { listed };
+    let listed = if listed.is_empty() { word.values(arg.get_id().as_str(), before) } else { listed };
     if !listed.is_empty() {
-        let begins = |value: &&String| value.to_lowercase().starts_with(&incomplete.to_lowercase());
-        return listed.iter().filter(begins).map(|value| plain(&format!("{prefix}{value}"), "")).collect();
+        // Of several with commas between them, the last one is typed.
+        let (there, last) = match incomplete.rsplit_once(',') {
+            Some((there, last)) if arg.get_id() == "selector" => (format!("{there},"), last),
+            _ => (String::new(), incomplete),
+        };
+        let begins = |value: &&String| value.to_lowercase().starts_with(&last.to_lowercase());
+        let whole = |value: &String| plain(&format!("{prefix}{there}{value}"), "");
+        let found: Vec<_> = listed.iter().filter(begins).map(whole).collect();
+        // Where a file will do as well as a name, it is one if no name begins like this.
+        if !found.is_empty() || arg.get_value_hint() == ValueHint::Unknown {
+            return found;
+        }
     }
     let kind = match arg.get_value_hint() {
         ValueHint::FilePath | ValueHint::AnyPath | ValueHint::ExecutablePath => "file",
@@ -274,7 +309,7 @@ mod tests {
     #[test]
     fn commands_options_and_values_are_completed() {
         assert_eq!(answers(&request("bash", "jmp\nsh", "1")), ["plain,shell"]);
-        assert_eq!(answers(&request("bash", "jmp\n", "1")).len(), 12);
+        assert_eq!(answers(&request("bash", "jmp\n", "1")).len(), 14);
         assert_eq!(answers(&request("zsh", "jmp shell --exporter-c", "2")), ["plain,--exporter-config"]);
         assert_eq!(
             answers(&request("bash", "jmp\nversion\n-o\n", "3")),
@@ -287,6 +322,52 @@ mod tests {
         );
         assert_eq!(answers(&request("bash", "jmp\nrun\n--exporter-config\nx", "3")), ["file,x"]);
         assert_eq!(answers(&request("bash", "jmp\ncompletion\nz", "2")), ["plain,zsh"]);
+    }
+
+    /// A command whose option has values that need an equals sign.
+    struct Labelled;
+
+    impl Word for Labelled {
+        fn name(&self) -> &'static str {
+            "labelled"
+        }
+
+        fn about(&self) -> String {
+            String::new()
+        }
+
+        fn words(&self) -> Option<&[Self]> {
+            None
+        }
+
+        fn values(&self, argument: &str, _: &[String]) -> Vec<String> {
+            assert_eq!(argument, "selector");
+            ["board=demo", "board=rpi4", "site=lab"].map(str::to_owned).to_vec()
+        }
+
+        fn arguments(&self) -> Command {
+            Command::new("labelled").arg(words::option("selector", "SELECTOR", "").short('l'))
+        }
+    }
+
+    #[test]
+    fn labels_are_completed_on_both_sides_of_their_equals_sign_and_behind_a_comma() {
+        for (before, incomplete, expected) in [
+            (&["-l"][..], "b", &["board=demo", "board=rpi4"][..]),
+            (&["-l"], "board=r", &["board=rpi4"]),
+            (&["-l"], "board=demo,s", &["board=demo,site=lab"]),
+            // As bash splits it.
+            (&["-l", "board"], "=", &["demo", "rpi4"]),
+            (&["-l", "board", "="], "r", &["rpi4"]),
+            (&["--selector", "="], "s", &["site=lab"]),
+            (&["--selector", "=", "board", "="], "d", &["demo"]),
+            (&["-l", "board", "=", "demo"], "x", &[]),
+        ] {
+            let before: Vec<_> = before.iter().map(ToString::to_string).collect();
+            let found: Vec<_> =
+                follow(&Labelled, &before, incomplete).into_iter().map(|item| item.value).collect();
+            assert_eq!(found, expected, "{before:?} {incomplete:?}");
+        }
     }
 
     #[test]

@@ -6,12 +6,18 @@ use std::{
     sync::Arc,
 };
 
-use jumpstarter_core::config::{self, Problem, Source, document::MAX_BYTES, encoding::Text};
+use jumpstarter_core::{
+    ErrorClass,
+    config::{self, Problem, Source, document::MAX_BYTES, encoding::Text},
+};
 
 use crate::report::Stop;
 
 /// Exporter files of the whole machine.
 const SYSTEM: &str = "/etc/jumpstarter/exporters";
+
+/// The file in a folder that is called as an exporter.
+const NESTED: &str = "exporter.yaml";
 
 /// Stands for standard input where a file is asked for.
 pub(crate) const STDIN: &str = "-";
@@ -43,7 +49,7 @@ pub(crate) fn read(path: &Path) -> Result<Named, Stop> {
             Refused::NoFile(reason) => (reason, Some(OUTPUT_AS_FILE.to_owned())),
         };
         let advice = advice.map(|advice| format!("; {advice}")).unwrap_or_default();
-        Stop::failed(format!("cannot read {name}: {reason}{advice}"))
+        Stop::of(ErrorClass::Configuration, format!("cannot read {name}: {reason}{advice}"))
     })?;
     match config::encoding::text(&name, bytes) {
         Text { text: Some(text), problems } if problems.is_empty() => Ok(Named { name, text }),
@@ -126,7 +132,7 @@ fn no_file(kind: std::fs::FileType) -> Option<&'static str> {
 }
 
 /// Whether a path names something that this process was given when it was started.
-fn is_open_already(path: &Path) -> bool {
+pub(crate) fn is_open_already(path: &Path) -> bool {
     path.starts_with("/dev/fd") || path.starts_with("/proc/self/fd") || path == Path::new("/dev/stdin")
 }
 
@@ -159,8 +165,9 @@ pub(crate) fn reason(error: &std::io::Error) -> String {
 /// Writes a file whole, for its owner only: beside it first, then in its place. Folders are made as they are needed.
 pub(crate) fn write_private(file: &Path, text: &str) -> Result<(), Stop> {
     use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-    let failed =
-        |error: &std::io::Error| Stop::failed(format!("cannot write {}: {}", file.display(), reason(error)));
+    let failed = |error: &std::io::Error| {
+        Stop::configuration(format!("cannot write {}: {}", file.display(), reason(error)))
+    };
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| failed(&error))?;
     let write = || {
@@ -182,8 +189,13 @@ pub(crate) fn home(lookup: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
 
 /// The file of an exporter with this alias: the user's, else the machine's.
 pub(crate) fn exporter(alias: &str) -> Result<PathBuf, Stop> {
+    find_exporter(alias).map_err(|reason| no_exporter(alias, &reason))
+}
+
+/// What to say when there is none.
+pub(crate) fn no_exporter(alias: &str, reason: &str) -> Stop {
     let advice = if is_alias(alias) { "" } else { "; use --exporter-config for a path" };
-    find_exporter(alias).map_err(|reason| Stop::failed(format!("exporter {alias:?} {reason}{advice}")))
+    Stop::configuration(format!("exporter {alias:?} {reason}{advice}"))
 }
 
 /// The same, with the reason alone if there is none.
@@ -191,25 +203,49 @@ pub(crate) fn find_exporter(alias: &str) -> Result<PathBuf, String> {
     find(alias, &exporter_folders())
 }
 
-fn exporter_folders() -> Vec<PathBuf> {
-    home(environment).map(|home| home.join("exporters")).into_iter().chain([PathBuf::from(SYSTEM)]).collect()
+/// The user's folder with exporter files.
+pub(crate) fn own_exporters() -> Result<PathBuf, Stop> {
+    let home = home(environment).ok_or_else(|| Stop::configuration("there is no home folder"))?;
+    Ok(home.join("exporters"))
+}
+
+/// The user's file of an exporter with this alias.
+pub(crate) fn own_exporter(alias: &str) -> Option<PathBuf> {
+    in_folder(&own_exporters().ok()?, alias)
+}
+
+/// The machine's file of an exporter with this alias.
+pub(crate) fn system_exporter(alias: &str) -> Option<PathBuf> {
+    in_folder(Path::new(SYSTEM), alias)
+}
+
+/// Where files of exporters are: the user's folder, then the machine's.
+pub(crate) fn exporter_folders() -> Vec<PathBuf> {
+    own_exporters().ok().into_iter().chain([PathBuf::from(SYSTEM)]).collect()
 }
 
 fn is_alias(word: &str) -> bool {
-    !(word.is_empty() || word == "." || word == ".." || word.contains(['/', '\\']))
+    jumpstarter_lease::config::is_alias(word)
 }
 
-fn find(alias: &str, folders: &[PathBuf]) -> Result<PathBuf, String> {
+/// The file of an alias in one folder. The last one is how files were laid out before they were flat.
+fn in_folder(folder: &Path, alias: &str) -> Option<PathBuf> {
+    let flat = |ending: &str| folder.join(format!("{alias}.{ending}"));
+    let places = [flat("yaml"), flat("yml"), folder.join(alias).join(NESTED)];
+    places.into_iter().find(|path| path.is_file())
+}
+
+/// The file of an exporter in the first of these folders that has one; why there is none, and what is near.
+pub(crate) fn find(alias: &str, folders: &[PathBuf]) -> Result<PathBuf, String> {
     if !is_alias(alias) {
         return Err("is no alias: it names a file without folder and ending".to_owned());
     }
-    let candidates =
-        |ending: &'static str| folders.iter().map(move |folder| folder.join(format!("{alias}.{ending}")));
-    if let Some(path) = candidates("yaml").chain(candidates("yml")).find(|path| path.is_file()) {
+    if let Some(path) = folders.iter().find_map(|folder| in_folder(folder, alias)) {
         return Ok(path);
     }
-    let places: Vec<_> = candidates("yaml").map(|path| path.display().to_string()).collect();
-    let known = aliases(folders);
+    let places = folders.iter().map(|folder| folder.join(format!("{alias}.yaml")).display().to_string());
+    let places: Vec<_> = places.collect();
+    let known: Vec<_> = listed(folders).into_iter().map(|(alias, _)| alias).collect();
     let near = config::nearest(alias, known.iter().map(String::as_str));
     let hint = match near {
         Some(near) => format!("; did you mean {near:?}?"),
@@ -219,18 +255,42 @@ fn find(alias: &str, folders: &[PathBuf]) -> Result<PathBuf, String> {
     Err(format!("does not exist: there is no {}{hint}", places.join(" and no ")))
 }
 
-/// Aliases of the exporters that are configured.
+/// Aliases of the exporters that are configured, sorted.
 pub(crate) fn exporters() -> Vec<String> {
-    aliases(&exporter_folders())
+    let mut names: Vec<_> = exporter_files().into_iter().map(|(alias, _)| alias).collect();
+    names.sort();
+    names
 }
 
-fn aliases(folders: &[PathBuf]) -> Vec<String> {
-    let files = folders.iter().flat_map(|folder| list(folder).unwrap_or_default());
-    let mut names: Vec<_> =
-        files.filter_map(|path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned())).collect();
-    names.sort();
-    names.dedup();
-    names
+/// The files of exporters with their aliases: the user's, then those of the machine that they do not hide.
+pub(crate) fn exporter_files() -> Vec<(String, PathBuf)> {
+    listed(&exporter_folders())
+}
+
+fn listed(folders: &[PathBuf]) -> Vec<(String, PathBuf)> {
+    let mut found: Vec<(String, PathBuf)> = Vec::new();
+    for folder in folders {
+        let mut names: Vec<_> =
+            list(folder).unwrap_or_default().iter().filter_map(|path| stem(path)).collect();
+        let inside = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        names.extend(
+            inside
+                .filter(|path| path.join(NESTED).is_file())
+                .filter_map(|path| path.file_name().map(|name| name.to_string_lossy().into_owned())),
+        );
+        names.sort();
+        names.dedup();
+        names.retain(|name| !name.starts_with('.') && !found.iter().any(|(known, _)| known == name));
+        found.extend(names.into_iter().filter_map(|name| {
+            let path = in_folder(folder, &name)?;
+            Some((name, path))
+        }));
+    }
+    found
+}
+
+fn stem(path: &Path) -> Option<String> {
+    path.file_stem().map(|stem| stem.to_string_lossy().into_owned())
 }
 
 /// The exporter files of a folder, sorted; or why there are none.
@@ -277,8 +337,38 @@ mod tests {
         assert_eq!(find("rig.east", &folders).unwrap(), system.path().join("rig.east.yaml"));
         std::fs::write(user.path().join("rig.east.yaml"), "").unwrap();
         assert_eq!(find("rig.east", &folders).unwrap(), user.path().join("rig.east.yaml"));
+        assert_eq!(listed(&folders), [("rig.east".to_owned(), user.path().join("rig.east.yaml"))]);
         let message = find("rig.eats", &folders).unwrap_err();
         assert!(message.ends_with("did you mean \"rig.east\"?"), "{message}");
         assert!(find("../x", &folders).unwrap_err().contains("is no alias"));
+    }
+
+    #[test]
+    fn exporters_are_listed_from_the_file_that_would_be_used() {
+        let (user, system) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let folders = [user.path().to_owned(), system.path().to_owned()];
+        std::fs::create_dir(system.path().join("old")).unwrap();
+        for place in [
+            user.path().join("z.yaml"),
+            user.path().join("both.yml"),
+            user.path().join(".hidden.yaml"),
+            user.path().join("none.txt"),
+            system.path().join("both.yaml"),
+            system.path().join("a.yaml"),
+            system.path().join("old/exporter.yaml"),
+        ] {
+            std::fs::write(place, "").unwrap();
+        }
+        let found = listed(&folders);
+        let expected = [
+            ("both", user.path().join("both.yml")),
+            ("z", user.path().join("z.yaml")),
+            ("a", system.path().join("a.yaml")),
+            ("old", system.path().join("old/exporter.yaml")),
+        ];
+        assert_eq!(found, expected.map(|(alias, path)| (alias.to_owned(), path)));
+        for (alias, path) in found {
+            assert_eq!(find(&alias, &folders).unwrap(), path);
+        }
     }
 }

@@ -21,39 +21,47 @@
 //! | `output`, `logging` | results on standard output, everything else on standard error |
 //! | `known` | which drivers there are, whether this program has them or not |
 //! | `files` | where configuration files are |
-//! | `client` | which client speaks with a controller |
+//! | `client`, `tokens` | which client speaks with a controller, and what proves it |
 //! | `values`, `table` | lengths of time, moments, selectors, pairs; leases and exporters as rows |
 //! | `waiting`, `prompt` | what is waited for, and why; questions |
 //! | [`reference`](mod@reference) | help texts for pages |
 //! | `complete` | the protocol of the completion scripts |
 //! | `commands` | the commands of `jmp`, one file each |
-//! | `child`, `terminal`, `signals` | the command that `jmp shell` runs |
-//! | `runtime`, `relay`, `notify` | what exporters need: threads, a way for their log, and a word to the service manager |
+//! | `child`, `terminal`, `keys`, `signals` | the command that `jmp shell` runs |
+//! | `line`, `orphans` | between the two processes of an exporter; processes that have lost their parents |
+//! | `runtime`, `relay`, `about`, `notify` | what exporters need: threads, a way for their log, what it is about, and a word to the service manager |
 //! | `tunnel` | a private socket that leads to a port |
 //! | `j` | the commands of `j`, from reports |
 
 #![deny(unsafe_code)]
 
+mod about;
 mod child;
 mod client;
 mod commands;
 mod complete;
 mod files;
+mod fit;
 mod help;
 mod j;
+mod keys;
 mod known;
+mod line;
 mod logging;
 mod notify;
+mod orphans;
 mod output;
 mod prompt;
 pub mod reference;
 mod relay;
+mod renewal;
 mod report;
 mod runtime;
 mod signals;
 mod style;
 mod table;
 mod terminal;
+mod tokens;
 mod tunnel;
 mod values;
 mod waiting;
@@ -189,8 +197,10 @@ impl Program {
             Path::new(name).file_name().map(|base| base.to_string_lossy().into_owned()).unwrap_or_default();
         let outcome = match base.as_str() {
             "j" => j::main(self, words),
+            _ if line::Role::named(&base).is_some() => self.started_by_supervisor(&base, words),
             // Packages link these names to the groups of the same name.
             "jmp-driver" => self.jmp([OsString::from("driver")].into_iter().chain(words).collect()),
+            "jmp-admin" => self.jmp([OsString::from("admin")].into_iter().chain(words).collect()),
             _ => self.jmp(words),
         };
         ExitCode::from(match outcome {
@@ -202,9 +212,20 @@ impl Program {
         })
     }
 
+    /// A part of an exporter that another process supervises.
+    fn started_by_supervisor(&self, name: &str, words: Vec<OsString>) -> Outcome {
+        if let Some(role) = line::Role::named(name) {
+            line::open(role)?;
+        }
+        self.jmp(words)
+    }
+
     fn jmp(&self, words: Vec<OsString>) -> Outcome {
         if let Some(request) = complete::Request::from_env("jmp", files::environment) {
             return request.answer(&commands::JMP);
+        }
+        if words.first().is_some_and(|word| word == keys::LISTENER) {
+            return keys::listen();
         }
         let found = words::find(&commands::JMP, "jmp", words)?;
         commands::execute(self, &found)

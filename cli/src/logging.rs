@@ -3,7 +3,7 @@
 use std::{
     fmt::{self, Write as _},
     io::{self, IsTerminal as _},
-    sync::Mutex,
+    sync::{Mutex, OnceLock},
 };
 
 use clap::Arg;
@@ -13,7 +13,10 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use crate::{style, words};
+use crate::{
+    about::{self, About},
+    style, words,
+};
 
 /// The levels, as the option names them.
 pub(crate) const LEVELS: &[&str] = &["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"];
@@ -30,7 +33,7 @@ pub(crate) fn options() -> [Arg; 2] {
         words::choice(
             "log-format",
             &["auto", "json", "text"],
-            "How `jmp run` logs; auto is JSON unless standard error is a terminal",
+            "How `jmp run` and `jmp serve` log; auto is JSON unless standard error is a terminal",
         ),
     ]
 }
@@ -78,7 +81,113 @@ impl Wanted {
             .event_format(lines)
             .finish();
         // Somebody who calls this program as a library may have installed another one.
-        let _ = tracing::subscriber::set_global_default(subscriber);
+        if tracing::subscriber::set_global_default(subscriber).is_ok()
+            && let Some(component) = json
+        {
+            let _ = RECORDS.set(Records { component, level: self.level });
+        }
+    }
+}
+
+static RECORDS: OnceLock<Records> = OnceLock::new();
+
+/// Where records of JSON go, if this process writes any.
+pub(crate) fn records() -> Option<&'static Records> {
+    RECORDS.get()
+}
+
+/// Records of JSON on standard error.
+#[derive(Debug)]
+pub(crate) struct Records {
+    component: &'static str,
+    level: LevelFilter,
+}
+
+impl Records {
+    /// Writes one record, if it is important enough.
+    pub(crate) fn write(&self, record: Record) {
+        if self.level >= record.level {
+            let line = about::look(|about| record.json(self.component, about));
+            // It answers what it could write, and that is all.
+            let _ = io::Write::write_all(&mut Stderr, line.as_bytes());
+        }
+    }
+}
+
+/// The keys that every reader of records knows. Who says something may not use them for something else.
+const KEYS: &[&str] = &[
+    "ts",
+    "level",
+    "msg",
+    "component",
+    "logger",
+    "source",
+    "exporter",
+    "namespace",
+    "lease_id",
+    "client",
+    "driver",
+    "driver_type",
+    "uuid",
+    "operation",
+];
+
+/// One record of JSON.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) at: jiff::Timestamp,
+    pub(crate) level: Level,
+    /// Which part of which program speaks.
+    pub(crate) logger: String,
+    /// Who speaks, for lines that come from somewhere else.
+    pub(crate) source: String,
+    pub(crate) message: String,
+    /// What this program knows of it.
+    pub(crate) facts: Vec<(String, String)>,
+    /// What somebody else calls as he likes.
+    pub(crate) further: Vec<(String, String)>,
+}
+
+impl Record {
+    fn json(self, component: &str, about: &About) -> String {
+        let mut object = serde_json::Map::new();
+        let mut put = |key: &str, value: &str| {
+            if !value.is_empty() {
+                object.insert(key.to_owned(), value.into());
+            }
+        };
+        put("ts", &format!("{:.6}", self.at));
+        let level = match self.level {
+            Level::ERROR => "error",
+            Level::WARN => "warning",
+            Level::INFO => "info",
+            _ => "debug",
+        };
+        put("level", level);
+        put("component", component);
+        put("logger", &self.logger);
+        put("source", &self.source);
+        put("exporter", &about.exporter);
+        put("namespace", &about.namespace);
+        put("lease_id", &about.lease);
+        put("client", &about.client);
+        object.insert("msg".to_owned(), self.message.into());
+        for (name, value) in self.facts.into_iter().filter(|(_, value)| !value.is_empty()) {
+            if name == "uuid"
+                && let Some(place) = about.drivers.get(&value)
+            {
+                object.insert("driver".to_owned(), place.as_str().into());
+            }
+            // What all other records call it.
+            let name = if name == "lease" { "lease_id".to_owned() } else { name };
+            object.insert(name, value.into());
+        }
+        for (name, value) in self.further {
+            let taken = KEYS.contains(&name.as_str()) || object.contains_key(&name);
+            let name = if taken { format!("fields.{name}") } else { name };
+            object.insert(name, value.into());
+        }
+        format!("{}\n", serde_json::Value::Object(object))
     }
 }
 
@@ -147,35 +256,26 @@ where
         event.record(&mut fields);
         let level = *event.metadata().level();
         if let Some(component) = self.json {
-            let now = jiff::Timestamp::now();
-            return writer.write_str(&json(component, level, event.metadata().target(), fields, now));
+            let record = fields.record(level, event.metadata().target(), jiff::Timestamp::now());
+            return writer.write_str(&about::look(|about| record.json(component, about)));
         }
         let now = jiff::Zoned::now().strftime("%m/%d/%y %H:%M:%S").to_string();
         writer.write_str(&self.text(level, fields, now))
     }
 }
 
-fn json(component: &str, level: Level, target: &str, fields: Fields, now: jiff::Timestamp) -> String {
-    let mut object = serde_json::Map::new();
-    let mut put = |key: &str, value: String| object.insert(key.to_owned(), value.into());
-    put("ts", format!("{now:.6}"));
-    let level = match level {
-        Level::ERROR => "error",
-        Level::WARN => "warning",
-        Level::INFO => "info",
-        _ => "debug",
-    };
-    put("level", level.to_owned());
-    put("msg", fields.message);
-    put("component", component.to_owned());
-    put("logger", target.replace("::", "."));
-    if !fields.source.is_empty() {
-        put("source", fields.source);
+impl Fields {
+    fn record(self, level: Level, target: &str, at: jiff::Timestamp) -> Record {
+        Record {
+            at,
+            level,
+            logger: target.replace("::", "."),
+            source: self.source,
+            message: self.message,
+            facts: self.others.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            further: Vec::new(),
+        }
     }
-    for (name, value) in fields.others {
-        put(name, value);
-    }
-    format!("{}\n", serde_json::Value::Object(object))
 }
 
 impl Lines {
@@ -235,16 +335,61 @@ mod tests {
 
     #[test]
     fn services_log_one_json_object_per_line() {
-        let text = json(
-            "exporter",
-            Level::WARN,
-            "jumpstarter_exporter::hook",
-            fields("", "a\nb"),
-            jiff::Timestamp::UNIX_EPOCH,
-        );
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        let text = fields("", "a\nb")
+            .record(Level::WARN, "jumpstarter_exporter::hook", at)
+            .json("exporter", &About::default());
         let object: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!((object["level"].as_str(), object["msg"].as_str()), (Some("warning"), Some("a\nb")));
         assert_eq!(object["ts"], "1970-01-01T00:00:00.000000Z");
         assert_eq!(object["logger"], "jumpstarter_exporter.hook");
+    }
+    #[test]
+    fn a_record_says_what_it_is_about_and_nobody_else_takes_its_keys() {
+        let about = About {
+            exporter: "rig".into(),
+            namespace: "lab".into(),
+            lease: "one".into(),
+            client: "me".into(),
+            drivers: [("1234".to_owned(), "board.power".to_owned())].into(),
+        };
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let record = Record {
+            at: jiff::Timestamp::UNIX_EPOCH,
+            level: Level::INFO,
+            logger: "driver.mock-power".into(),
+            source: "exporter:driver".into(),
+            message: String::new(),
+            facts: vec![pair("uuid", "1234"), pair("operation", "on")],
+            further: vec![pair("client", "a fake"), pair("progress.done", "7"), pair("operation", "")],
+        };
+        let object: serde_json::Value = serde_json::from_str(&record.json("exporter", &about)).unwrap();
+        let expected = serde_json::json!({
+            "ts": "1970-01-01T00:00:00.000000Z",
+            "level": "info",
+            "msg": "",
+            "component": "exporter",
+            "logger": "driver.mock-power",
+            "source": "exporter:driver",
+            "exporter": "rig",
+            "namespace": "lab",
+            "lease_id": "one",
+            "client": "me",
+            "driver": "board.power",
+            "uuid": "1234",
+            "operation": "on",
+            "fields.client": "a fake",
+            "progress.done": "7",
+            "fields.operation": "",
+        });
+        assert_eq!(object, expected);
+
+        // What one of our own parts says of another lease counts for its record.
+        let mut other = fields("", "releasing the lease");
+        other.others.push(("lease", "two".into()));
+        let text =
+            other.record(Level::INFO, "x", jiff::Timestamp::UNIX_EPOCH).json("exporter", &About::default());
+        let object: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((object["lease_id"].as_str(), object.get("lease")), (Some("two"), None));
     }
 }

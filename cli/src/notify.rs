@@ -1,13 +1,19 @@
-//! What a service manager is told: that the program is ready, what it does, that it is alive.
+//! What a service manager is told: that the program is ready, what it does, that it is alive. It listens to the process that it
+//! has started, so what another one has to say goes through that.
 //!
 //! The protocol is that of sd_notify(3): datagrams of `KEY=value` to the socket in `NOTIFY_SOCKET`.
 
 use std::time::Duration;
 
+use crate::line;
+
 /// Tells the service manager, where there is one.
 pub(crate) fn tell(state: &str) {
     use std::os::unix::net::{SocketAddr, UnixDatagram};
 
+    if line::tell(state) {
+        return;
+    }
     let Some(path) = std::env::var_os("NOTIFY_SOCKET").filter(|path| !path.is_empty()) else { return };
     #[cfg(target_os = "linux")]
     let address = {

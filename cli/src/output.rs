@@ -1,4 +1,5 @@
-//! Results on standard output. Nothing is cut or wrapped, and a reader that went away ends the program quietly.
+//! Results on standard output. Only tables on a terminal are made to fit, and a reader that went away ends the program
+//! quietly.
 
 use std::io::{self, Write as _};
 
@@ -6,19 +7,36 @@ use clap::{Arg, ArgMatches};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::report::Stop;
+use crate::{fit, report::Stop, style, words::flag};
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
-    /// For people.
-    Table,
+    /// For people, in so much room.
+    Table(Room),
     /// JSON, four blanks deep.
     Json,
     /// YAML.
     Yaml,
     /// One name per line.
     Name,
+}
+
+/// How wide a table may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Room(Option<usize>);
+
+impl Room {
+    /// What the terminal has; as much as is needed elsewhere, or if somebody wants that.
+    fn of(matches: &ArgMatches) -> Self {
+        let wide = matches.try_get_one::<bool>("wide").ok().flatten().copied().unwrap_or_default();
+        Self(if wide { None } else { style::columns() })
+    }
+}
+
+/// The options of a command that prints a table: `-o`, with what it offers instead, and `--wide`.
+pub(crate) fn options(formats: &'static [&'static str]) -> [Arg; 2] {
+    [option(formats), flag("wide", "Do not fit the table into the terminal")]
 }
 
 /// `-o`, with what the command offers.
@@ -33,7 +51,7 @@ impl Format {
             Some("json") => Self::Json,
             Some("yaml") => Self::Yaml,
             Some("name") => Self::Name,
-            _ => Self::Table,
+            _ => Self::Table(Room::of(matches)),
         }
     }
 }
@@ -70,21 +88,23 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), Stop> {
     let mut out = Vec::new();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
     let mut serializer = serde_json::Serializer::with_formatter(&mut out, formatter);
-    value.serialize(&mut serializer).map_err(|error| Stop::failed(format!("printing JSON: {error}")))?;
+    value
+        .serialize(&mut serializer)
+        .map_err(|error| Stop::infrastructure(format!("printing JSON: {error}")))?;
     line(&String::from_utf8_lossy(&out))
 }
 
 /// Prints YAML.
 pub(crate) fn yaml(value: &impl Serialize) -> Result<(), Stop> {
-    let out =
-        serde_yaml::to_string(value).map_err(|error| Stop::failed(format!("printing YAML: {error}")))?;
+    let out = serde_yaml::to_string(value)
+        .map_err(|error| Stop::infrastructure(format!("printing YAML: {error}")))?;
     line(&out)
 }
 
 /// The same with all keys in the order of the alphabet, as existing clients print it.
 pub(crate) fn sorted_yaml(value: &impl Serialize) -> Result<(), Stop> {
-    let value =
-        serde_json::to_value(value).map_err(|error| Stop::failed(format!("printing YAML: {error}")))?;
+    let value = serde_json::to_value(value)
+        .map_err(|error| Stop::infrastructure(format!("printing YAML: {error}")))?;
     yaml(&sorted(value))
 }
 
@@ -101,29 +121,16 @@ fn sorted(value: Value) -> Value {
 }
 
 /// Prints a table: no borders, two blanks between columns.
-pub(crate) fn table<const N: usize>(titles: [&str; N], rows: Vec<[String; N]>) -> Result<(), Stop> {
-    rows_of(&titles, rows.into_iter().map(Vec::from).collect())
+pub(crate) fn table<const N: usize>(
+    titles: [&str; N],
+    rows: Vec<[String; N]>,
+    room: Room,
+) -> Result<(), Stop> {
+    let rows: Vec<_> = rows.into_iter().map(Vec::from).collect();
+    text(&fit::table(&titles, &rows, room.0))
 }
 
 /// Prints rows, each with as many cells as there are titles; or that there are none.
-pub(crate) fn resources(titles: &[&str], rows: Vec<Vec<String>>) -> Result<(), Stop> {
-    if rows.is_empty() { line("No resources found.") } else { rows_of(titles, rows) }
-}
-
-fn rows_of(titles: &[&str], rows: Vec<Vec<String>>) -> Result<(), Stop> {
-    let titles = titles.iter().map(ToString::to_string).collect();
-    let rows: Vec<Vec<String>> = std::iter::once(titles).chain(rows).collect();
-    let mut widths = vec![0; rows[0].len()];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    let mut out = String::new();
-    for row in &rows {
-        let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        out.push_str(&cells.join("  "));
-        out.push('\n');
-    }
-    text(&out)
+pub(crate) fn resources(titles: &[&str], rows: &[Vec<String>], room: Room) -> Result<(), Stop> {
+    if rows.is_empty() { line("No resources found.") } else { text(&fit::table(titles, rows, room.0)) }
 }

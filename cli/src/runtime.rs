@@ -2,7 +2,7 @@
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::report::Stop;
+use crate::{orphans, report::Stop};
 
 /// For exporters: drivers must not hold each other up. More threads than this wait for work that is not there.
 const THREADS: usize = 4;
@@ -27,5 +27,10 @@ pub(crate) fn choose_tls() {
 
 fn started(builder: &mut Builder) -> Result<Runtime, Stop> {
     choose_tls();
-    builder.enable_all().build().map_err(|error| Stop::failed(format!("cannot start: {error}")))
+    let runtime = builder.enable_all().build();
+    let runtime = runtime.map_err(|error| Stop::infrastructure(format!("cannot start: {error}")))?;
+    if orphans::is_first() {
+        runtime.spawn(orphans::collect());
+    }
+    Ok(runtime)
 }

@@ -10,6 +10,11 @@ pub(crate) fn on_stderr() -> bool {
     wanted(|name| std::env::var(name).ok(), io::stderr().is_terminal())
 }
 
+/// Whether standard output takes colour.
+pub(crate) fn on_stdout() -> bool {
+    wanted(|name| std::env::var(name).ok(), io::stdout().is_terminal())
+}
+
 /// `NO_COLOR` wins; then what forces colour; then what it is.
 fn wanted(lookup: impl Fn(&str) -> Option<String>, terminal: bool) -> bool {
     let set = |name| lookup(name).is_some_and(|value| !value.is_empty() && value != "0");
@@ -37,13 +42,21 @@ pub(crate) fn warning() -> String {
 
 /// How wide help texts are.
 pub(crate) fn width() -> usize {
-    let columns = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
-    let terminal = || {
-        let stdout = io::stdout();
-        let size = stdout.is_terminal().then(|| rustix::termios::tcgetwinsize(&stdout).ok()).flatten()?;
-        (size.ws_col > 0).then(|| usize::from(size.ws_col))
-    };
-    columns.or_else(terminal).unwrap_or(PLAIN_WIDTH).clamp(40, 120)
+    wished().or_else(terminal).unwrap_or(PLAIN_WIDTH).clamp(40, 120)
+}
+
+/// How wide the terminal is that standard output goes to; `COLUMNS` wins over what it says. `None` if it goes elsewhere.
+pub(crate) fn columns() -> Option<usize> {
+    if io::stdout().is_terminal() { wished().or_else(terminal) } else { None }
+}
+
+fn wished() -> Option<usize> {
+    std::env::var("COLUMNS").ok()?.trim().parse().ok().filter(|columns| *columns > 0)
+}
+
+fn terminal() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    (size.ws_col > 0).then(|| usize::from(size.ws_col))
 }
 
 /// Text of a peer, as it may be shown: control characters could do anything to a terminal.

@@ -7,7 +7,7 @@ use jumpstarter_lease::{Lease, Standing, lease::Condition};
 use serde::Serialize;
 
 use crate::{
-    output::{self, Format},
+    output::{self, Format, Room},
     report::Stop,
     style::{self, printable},
 };
@@ -51,9 +51,10 @@ pub(crate) fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)
 }
 
 /// Where a lease stands, in a few words.
-fn status(lease: &Lease) -> &'static str {
+fn status(lease: &Lease, now: Timestamp) -> &'static str {
     match lease.standing() {
         Standing::Ready => "Ready",
+        Standing::Waiting(_) if lease.scheduled(now).is_some() => "Scheduled",
         Standing::Waiting(_) | Standing::Again(_) => "Pending",
         Standing::Unsatisfiable(_) => "Unsatisfiable",
         Standing::Invalid(_) => "Invalid",
@@ -76,7 +77,7 @@ fn row(lease: &Lease, now: Timestamp, wide: bool) -> Vec<String> {
         pairs(&lease.tags),
     ];
     if wide {
-        row.push(status(lease).to_owned());
+        row.push(status(lease, now).to_owned());
         let why = match lease.standing() {
             Standing::Ready => String::new(),
             Standing::Waiting(why)
@@ -91,13 +92,14 @@ fn row(lease: &Lease, now: Timestamp, wide: bool) -> Vec<String> {
 }
 
 /// Prints leases as a table.
-pub(crate) fn leases(leases: &[Lease], wide: bool) -> Result<(), Stop> {
+pub(crate) fn leases(leases: &[Lease], wide: bool, room: Room) -> Result<(), Stop> {
     let now = Timestamp::now();
     let mut titles = LEASE.to_vec();
     if wide {
         titles.extend(["STATUS", "REASON"]);
     }
-    output::resources(&titles, leases.iter().map(|lease| row(lease, now, wide)).collect())
+    let rows: Vec<_> = leases.iter().map(|lease| row(lease, now, wide)).collect();
+    output::resources(&titles, &rows, room)
 }
 
 /// Prints one lease as it was asked for.
@@ -107,7 +109,21 @@ pub(crate) fn lease(lease: &Lease, format: Format) -> Result<(), Stop> {
         Format::Json => output::json(&Shown::of(lease)),
         Format::Yaml => output::sorted_yaml(&Shown::of(lease)),
         Format::Name => output::line(&lease.name),
-        Format::Table => leases(std::slice::from_ref(lease), false),
+        Format::Table(room) => leases(std::slice::from_ref(lease), false, room),
+    }
+}
+
+/// Says when a lease begins that does so later.
+pub(crate) fn begins(lease: &Lease) {
+    let now = Timestamp::now();
+    if let Some(begin) = lease.scheduled(now) {
+        let left = Duration::try_from(begin.duration_since(now)).unwrap_or_default();
+        output::notice(&format!(
+            "Lease {} begins at {}, in {}.",
+            printable(&lease.name),
+            local(begin),
+            if left.as_secs() < 60 { span(left) } else { remaining(left) }
+        ));
     }
 }
 

@@ -4,7 +4,7 @@ use std::{fs::File, io::IsTerminal as _};
 
 use rustix::{
     process::{Pid, getpgrp},
-    termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr, tcsetpgrp},
+    termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr, tcsetpgrp},
 };
 
 /// The terminal that controls this process.
@@ -35,6 +35,11 @@ impl Terminal {
     /// Whether this process group is in the foreground.
     pub(crate) fn is_lent_to(&self, group: Pid) -> bool {
         tcgetpgrp(&self.tty).is_ok_and(|foreground| foreground == group)
+    }
+
+    /// Whether it hands over whole lines, and not each key: nobody edits, and Ctrl-C is for what runs.
+    pub(crate) fn is_by_line(&self) -> bool {
+        tcgetattr(&self.tty).is_ok_and(|modes| modes.local_modes.contains(LocalModes::ICANON))
     }
 
     /// Puts a process group into the foreground, if it is ours to do so.

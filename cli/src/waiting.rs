@@ -7,9 +7,15 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use jumpstarter_lease::{Observer, Progress};
+use jumpstarter_lease::{Observer, Progress, Waits};
 
 use crate::{files::environment, style::printable};
+
+/// How long somebody in front of a terminal waits for an answer before he is told for whose.
+const SLOW: Duration = Duration::from_millis(500);
+
+/// The same where nobody watches: what comes by then is worth no line in a log.
+const SLOWER: Duration = Duration::from_secs(5);
 
 /// How often the same is said again where nobody watches.
 const AGAIN: Duration = Duration::from_mins(5);
@@ -19,6 +25,22 @@ const NEWS: Duration = Duration::from_secs(30);
 
 /// How often the line on a terminal moves.
 const TICK: Duration = Duration::from_millis(100);
+
+/// Whether there is a terminal for a line that changes, and somebody in front of it.
+fn is_watched() -> bool {
+    let quiet = environment("NONINTERACTIVE").is_some_and(|value| value == "1" || value == "true");
+    let dumb = environment("TERM").is_none_or(|term| term == "dumb");
+    std::io::stderr().is_terminal() && !quiet && !dumb
+}
+
+/// Says whose answer takes its time: for everything that asks somebody over the network.
+pub(crate) fn waits() -> Waits {
+    Waits::new(if is_watched() { SLOW } else { SLOWER }, |whom| {
+        let waiting = Waiting::new();
+        waiting.say(&format!("Waiting for {} to answer", printable(whom)));
+        Box::new(waiting)
+    })
+}
 
 /// Shows how a lease comes about, until it is dropped.
 pub(crate) struct Waiting(Arc<Shown>);
@@ -32,9 +54,7 @@ struct Shown {
 
 impl Waiting {
     pub(crate) fn new() -> Self {
-        let quiet = environment("NONINTERACTIVE").is_some_and(|value| value == "1" || value == "true");
-        let dumb = environment("TERM").is_none_or(|term| term == "dumb");
-        let bar = (std::io::stderr().is_terminal() && !quiet && !dumb).then(|| {
+        let bar = is_watched().then(|| {
             let style = ProgressStyle::with_template("{spinner:.blue} {msg:.blue} {elapsed:.dim}");
             ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
         });
@@ -102,8 +122,9 @@ impl Shown {
     /// A line above the one that changes.
     fn line(&self, say: impl FnOnce()) {
         match &self.bar {
-            Some(bar) => bar.suspend(say),
-            None => say(),
+            // One that does not move is not there, and would be afterwards.
+            Some(bar) if self.moves.get().is_some() => bar.suspend(say),
+            _ => say(),
         }
     }
 

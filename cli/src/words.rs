@@ -35,8 +35,8 @@ pub(crate) trait Word {
     fn refused(&self, _typed: &str) -> Option<String> {
         None
     }
-    /// Known values of one of its arguments, for completion.
-    fn values(&self, _argument: &str) -> Vec<String> {
+    /// Known values of one of its arguments, for completion. `before` is what was typed before.
+    fn values(&self, _argument: &str, _before: &[String]) -> Vec<String> {
         Vec::new()
     }
     /// Its options and arguments.

@@ -6,6 +6,7 @@
 //! | [`v1`] | package `jumpstarter.v1`: controller, exporter and router services with their messages |
 //! | [`client`] | package `jumpstarter.client.v1`: what clients ask of the controller |
 //! | [`admin`] | package `jumpstarter.admin.v1`: what an administrator asks of a lab without Kubernetes |
+//! | [`codec`] | how messages become bytes |
 //! | [`value`] | `google.protobuf.Value` to and from JSON |
 //! | [`annotations`] | names of the options that driver interfaces carry |
 //!
@@ -14,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod codec;
 pub mod value;
 
 /// Messages and services of package `jumpstarter.v1`.

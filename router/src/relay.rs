@@ -23,7 +23,7 @@ use tonic::{Status, body::Body};
 
 use crate::{
     pairing::{Limits, Place, Ticket},
-    scan::{Scan, Wrong},
+    scan::{Bad, Scan, Wrong},
     unpack::Unpack,
 };
 
@@ -143,6 +143,8 @@ struct Flow {
     unpack: Option<Unpack>,
     /// The other one's end was read.
     ended: bool,
+    /// What comes after the piece that is being passed on.
+    next: Option<Step>,
 }
 
 impl Relay {
@@ -212,6 +214,7 @@ impl HttpBody for Relay {
     }
 }
 
+#[derive(Debug)]
 enum Step {
     Pass(Bytes),
     End(Status),
@@ -222,10 +225,13 @@ enum Step {
 impl Flow {
     fn new(input: Input, side: Side, limits: Limits) -> Self {
         let unpack = input.gzip.then(|| Unpack::new(limits.message));
-        Self { body: input.body, side, scan: Scan::new(limits.message), unpack, ended: false }
+        Self { body: input.body, side, scan: Scan::new(limits.message), unpack, ended: false, next: None }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        if let Some(step) = self.next.take() {
+            return Poll::Ready(step);
+        }
         let (mine, other) = (self.side.mine, 1 - self.side.mine);
         if let Some(status) = self.side.pair.lock()[mine].fault.take() {
             return Poll::Ready(self.stop(status));
@@ -257,14 +263,18 @@ impl Flow {
                 }
                 Poll::Pending => break,
             };
-            match self.take(piece) {
-                Ok(piece) if piece.is_empty() => {}
-                Ok(piece) => return Poll::Ready(Step::Pass(piece)),
-                Err(fault) => {
-                    let what = fault.message().to_owned();
-                    self.side.tell(other, |end| end.fault = Some(fault));
-                    let status = format!("the other side of the stream was refused: {what}");
-                    return Poll::Ready(self.stop(Status::unavailable(status)));
+            let (piece, fault) = self.take(piece);
+            let stop = fault.map(|fault| {
+                let what = fault.message().to_owned();
+                self.side.tell(other, |end| end.fault = Some(fault));
+                self.stop(Status::unavailable(format!("the other side of the stream was refused: {what}")))
+            });
+            match (piece.is_empty(), stop) {
+                (true, None) => {}
+                (true, Some(stop)) => return Poll::Ready(stop),
+                (false, stop) => {
+                    self.next = stop;
+                    return Poll::Ready(Step::Pass(piece));
                 }
             }
         }
@@ -282,14 +292,20 @@ impl Flow {
         Poll::Pending
     }
 
-    /// What is passed on of a piece; possibly nothing yet.
-    fn take(&mut self, piece: Bytes) -> Result<Bytes, Status> {
+    /// What is passed on of a piece, possibly nothing yet; and what is wrong with what comes after that.
+    fn take(&mut self, mut piece: Bytes) -> (Bytes, Option<Status>) {
         match &mut self.unpack {
-            None => {
-                self.scan.advance(&piece).map_err(|wrong| refusal(wrong, self.scan.limit()))?;
-                Ok(piece)
-            }
-            Some(unpack) => unpack.advance(&piece),
+            None => match self.scan.advance(&piece) {
+                Ok(()) => (piece, None),
+                Err(Bad { wrong, before }) => {
+                    piece.truncate(before);
+                    (piece, Some(refusal(wrong, self.scan.limit())))
+                }
+            },
+            Some(unpack) => match unpack.advance(&piece) {
+                Ok(piece) => (piece, None),
+                Err(fault) => (Bytes::new(), Some(fault)),
+            },
         }
     }
 

@@ -17,6 +17,15 @@ pub enum Wrong {
     Flag(u8),
 }
 
+/// A message that must not be passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bad {
+    /// What is wrong with it.
+    pub wrong: Wrong,
+    /// How many bytes of the piece are before it.
+    pub before: usize,
+}
+
 /// Follows a body piece by piece.
 #[derive(Clone, Debug)]
 pub struct Scan {
@@ -47,8 +56,11 @@ impl Scan {
     /// Follows one more piece.
     ///
     /// # Errors
-    /// When a message in it must not be passed on. The prefix says so, before the message itself has come.
-    pub fn advance(&mut self, mut piece: &[u8]) -> Result<(), Wrong> {
+    /// When a message in it must not be passed on. The prefix says so, before the message itself has come. The body is inside
+    /// of that message then only if its prefix had begun in an earlier piece.
+    pub fn advance(&mut self, mut piece: &[u8]) -> Result<(), Bad> {
+        let length_of_all = piece.len();
+        let mut begun_here = None;
         while !piece.is_empty() {
             if self.rest > 0 {
                 let step = self.rest.min(piece.len());
@@ -56,22 +68,29 @@ impl Scan {
                 piece = &piece[step..];
                 continue;
             }
+            if self.known == 0 {
+                begun_here = Some(length_of_all - piece.len());
+            }
             let step = (PREFIX - self.known).min(piece.len());
             self.prefix[self.known..self.known + step].copy_from_slice(&piece[..step]);
             self.known += step;
             piece = &piece[step..];
             if self.known == PREFIX {
-                self.known = 0;
                 let [flag, length @ ..] = self.prefix;
                 let length = u32::from_be_bytes(length);
-                match flag {
-                    0 => {}
-                    1 => return Err(Wrong::Compressed),
-                    other => return Err(Wrong::Flag(other)),
+                let wrong = match flag {
+                    0 if length <= self.limit => None,
+                    0 => Some(Wrong::TooLarge(length)),
+                    1 => Some(Wrong::Compressed),
+                    other => Some(Wrong::Flag(other)),
+                };
+                if let Some(wrong) = wrong {
+                    if begun_here.is_some() {
+                        self.known = 0;
+                    }
+                    return Err(Bad { wrong, before: begun_here.unwrap_or(0) });
                 }
-                if length > self.limit {
-                    return Err(Wrong::TooLarge(length));
-                }
+                self.known = 0;
                 self.rest = length as usize;
             }
         }
@@ -94,11 +113,25 @@ mod tests {
 
     #[test]
     fn a_message_is_refused_before_it_has_come() {
-        assert_eq!(Scan::new(10).advance(&message(0, 11, 0)), Err(Wrong::TooLarge(11)));
-        assert_eq!(Scan::new(10).advance(&message(0, u32::MAX, 0)), Err(Wrong::TooLarge(u32::MAX)));
+        let bad = |wrong| Err(Bad { wrong, before: 0 });
+        assert_eq!(Scan::new(10).advance(&message(0, 11, 0)), bad(Wrong::TooLarge(11)));
+        assert_eq!(Scan::new(10).advance(&message(0, u32::MAX, 0)), bad(Wrong::TooLarge(u32::MAX)));
         assert_eq!(Scan::new(10).advance(&message(0, 10, 10)), Ok(()));
-        assert_eq!(Scan::new(10).advance(&message(1, 3, 0)), Err(Wrong::Compressed));
-        assert_eq!(Scan::new(10).advance(&message(9, 3, 0)), Err(Wrong::Flag(9)));
+        assert_eq!(Scan::new(10).advance(&message(1, 3, 0)), bad(Wrong::Compressed));
+        assert_eq!(Scan::new(10).advance(&message(9, 3, 0)), bad(Wrong::Flag(9)));
+    }
+
+    #[test]
+    fn what_is_before_a_bad_message_is_known() {
+        let mut body = message(0, 3, 3);
+        body.extend(message(0, 11, 4));
+        let mut scan = Scan::new(10);
+        assert_eq!(scan.advance(&body), Err(Bad { wrong: Wrong::TooLarge(11), before: 8 }));
+        assert!(!scan.is_inside(), "nothing of it has to be passed on");
+        let mut scan = Scan::new(10);
+        assert_eq!(scan.advance(&body[..10]), Ok(()));
+        assert_eq!(scan.advance(&body[10..]), Err(Bad { wrong: Wrong::TooLarge(11), before: 0 }));
+        assert!(scan.is_inside(), "two bytes of it were passed on");
     }
 
     proptest! {

@@ -183,7 +183,7 @@ pub fn server(router: Router) -> Result<(Server<Routes>, HealthReporter), String
 pub async fn run(arguments: &Arguments) -> Result<(), String> {
     let router = Router::new(Tokens::new(arguments.key()?), arguments.limits());
     let identity = arguments.identity()?;
-    let (server, health) = server(router.clone())?;
+    let (server, mut health) = server(router.clone())?;
     let wanted = arguments.listen.unwrap_or_else(default_address);
     let listener =
         TcpListener::bind(wanted).await.map_err(|error| format!("cannot listen on {wanted}: {error}"))?;
@@ -202,7 +202,9 @@ pub async fn run(arguments: &Arguments) -> Result<(), String> {
         calls = router.load().calls,
         "no new streams; those that go on are given time"
     );
-    // Whoever watches sends nobody here any more.
+    // Whoever watches sends nobody here any more, and is not what this router waits for.
+    health.set_service_status("", ServingStatus::NotServing).await;
+    health.clear_service_status("").await;
     health.set_service_status("", ServingStatus::NotServing).await;
     tokio::select! {
         ended = server.shutdown(Duration::from_secs(arguments.drain)) => {

@@ -48,12 +48,12 @@ impl Router {
     fn stream(&self, request: Request<Body>) -> Result<Response<Body>, Status> {
         let peer = request.extensions().get::<Peer>().copied();
         let stream = self.admit(request.headers()).inspect_err(|_| {
-            tracing::info!(?peer, "router authentication failed");
+            tracing::info!(peer = shown(peer), "router authentication failed");
         })?;
         let gzip = packing(request.headers())?;
         let input = Input { body: request.into_body(), gzip };
         let relay = self.table.join(stream, input, peer.and_then(address)).map_err(|refusal| {
-            tracing::warn!(?peer, ?refusal, "a stream was refused");
+            tracing::warn!(peer = shown(peer), ?refusal, "a stream was refused");
             Status::resource_exhausted(match refusal {
                 Refusal::Full { calls } => format!("the router is full: it carries {calls} calls"),
                 Refusal::FullOfAddress { calls } => {
@@ -107,6 +107,11 @@ fn address(peer: Peer) -> Option<IpAddr> {
         Peer::Tcp(address) => Some(address.ip()),
         _ => None,
     }
+}
+
+/// Who called, for people: the address without the port, which differs from call to call.
+fn shown(peer: Option<Peer>) -> String {
+    peer.and_then(address).map_or_else(|| "unknown".to_owned(), |address| address.to_string())
 }
 
 impl NamedService for Router {

@@ -25,7 +25,7 @@
 //!     }
 //! }
 //!
-//! # jumpstarter::__private::run_test(async {
+//! # jumpstarter::__private::block_on(async {
 //! let lamp = LampClient::local(TalkingLamp::default());
 //! assert_eq!(lamp.shine(0.5).await?, "shining at 0.5");
 //! # Ok::<(), jumpstarter::Error>(())
@@ -423,6 +423,36 @@ pub use jumpstarter_macros::driver;
 ///     assert_eq!(1 + 1, 2);
 /// }
 /// ```
+///
+/// With the feature `client`, a test can ask a lab for an exporter:
+///
+/// ```no_run
+/// # #[cfg(feature = "client")] mod tests {
+/// use jumpstarter::{Result, leases::Leased};
+///
+/// #[jumpstarter::test(selector = "board=rpi4", duration = "10m")]
+/// async fn the_console_is_there(rig: &Leased) -> Result<()> {
+///     rig.device().find("board.console")?;
+///     Ok(())
+/// }
+/// # }
+/// ```
+///
+/// | Key | Meaning |
+/// |---|---|
+/// | `selector = "k=v"`, `exporter = "name"` | which exporter; one of them is needed, [`lease()`](crate::lease) says more |
+/// | `client = "alias"` | which client asks, where that is not the default one |
+/// | `duration = "10m"` | how long the lease lasts at most |
+/// | `timeout = "5m"` | how long to wait for it |
+/// | `crate = "name"` | the name of `jumpstarter` in your `Cargo.toml` |
+///
+/// The lease is given back when the test ends, however it ends. Where a test returns a [`Result`] of this crate, or gets no
+/// exporter, a line `jumpstarter.kind: infrastructure` (or `device`, `configuration`, `usage`) among what it prints says who has
+/// to act: a broken lab is no broken device.
+///
+/// With `JUMPSTARTER_JUNIT_DIR=FOLDER` in the environment, each test writes a JUnit report of its own there, `TEST-….xml`, in
+/// which a failure has that kind as its property `jumpstarter.kind`. What says nothing of its kind, such as an assertion that
+/// does not hold, is `device`: the device, its driver, or what was expected of it.
 pub use jumpstarter_macros::test;
 
 /// Waiting, and lengths of time.
@@ -475,3 +505,4 @@ pub mod prelude {
 
 #[doc(hidden)]
 pub mod __private;
+mod junit;

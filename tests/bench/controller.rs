@@ -293,7 +293,6 @@ async fn many_exporters(effort: Effort) -> Outcome<Vec<Row>> {
     let work = process::processor_time(id)?;
     tokio::time::sleep(watched).await;
     let work = (process::processor_time(id)?.saturating_sub(work)).as_secs_f64() / watched.as_secs_f64();
-    // Two ticks of the clock that it is counted by, in the time that it is watched.
     let what = format!("processor time of a lab with {count} idle exporters");
     let mut rest = Row::new("controller", what, "% of one", Goal::AtMost(0.1));
     rest.ours = Some(work * 100.0);

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// How long it is watched.
-const WATCHED: Duration = Duration::from_secs(10);
+pub(crate) const WATCHED: Duration = Duration::from_secs(10);
 
 /// How long it may take to calm down after its last call.
 const CALM: Duration = Duration::from_secs(3);
@@ -53,7 +53,7 @@ pub(crate) async fn take(effort: Effort, programs: &Programs) -> Outcome<Vec<Row
 }
 
 /// Context switches of a process while it is watched, once it has calmed down.
-async fn quiet(id: u32, watched: Duration) -> Outcome<f64> {
+pub(crate) async fn quiet(id: u32, watched: Duration) -> Outcome<f64> {
     tokio::time::sleep(CALM).await;
     let before = process::switches(id)?;
     tokio::time::sleep(watched).await;

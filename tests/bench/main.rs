@@ -25,6 +25,7 @@
 //! | `idle` | what an exporter costs that does nothing |
 //! | `router` | bytes between two callers, through our router |
 //! | `controller` | leases in a lab, and what its exporters cost it |
+//! | `leased` | what somebody waits for who leases an exporter |
 //! | `ours`, `bare` | the two servers and how to call them |
 //! | `relays` | our router, and what it is compared with |
 //! | `process`, `report` | other processes; rounds, medians and the table |
@@ -39,6 +40,7 @@ mod controller;
 mod dispatch;
 mod forward;
 mod idle;
+mod leased;
 mod ours;
 mod process;
 mod programs;
@@ -92,10 +94,12 @@ const FIGURES: &[&str] = &[
     "idle",
     "router",
     "controller",
+    "lease",
 ];
 
 /// Figures that need the programs.
-const OF_PROGRAMS: &[&str] = &["forward", "storage", "serial", "help", "j", "shell", "start", "idle"];
+const OF_PROGRAMS: &[&str] =
+    &["forward", "storage", "serial", "help", "j", "shell", "start", "idle", "lease"];
 
 /// Figures that the Python implementation has no part in.
 const WITHOUT_PYTHON: &[&str] =
@@ -186,6 +190,7 @@ async fn take(figures: &[&str], effort: Effort) -> Outcome<Vec<Row>> {
             "serial" => serial::take(effort, &programs).await,
             "router" => router::take(effort).await,
             "controller" => controller::take(effort).await,
+            "lease" => leased::take(effort, &programs).await,
             _ => idle::take(effort, &programs).await,
         };
         rows.extend(taken.map_err(|error| format!("{figure}: {error}"))?);

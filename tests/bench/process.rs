@@ -145,21 +145,17 @@ pub(crate) fn switches(id: u32) -> Outcome<u64> {
     Ok(sum)
 }
 
-/// How long a process has had a processor so far, all its threads together, to the nearest tick of the kernel's clock.
+/// How long a process has had a processor so far, all its threads that still run together.
 pub(crate) fn processor_time(id: u32) -> Outcome<Duration> {
-    /// Ticks per second in everything that Linux tells programs (`USER_HZ`), on all architectures that Rust supports but Alpha.
-    const TICKS: u64 = 100;
-    let text = fs::read_to_string(format!("/proc/{id}/stat"))?;
-    // The name of the program, which may contain anything, ends with the last parenthesis; the third field follows it.
-    let fields = text.rsplit_once(')').map(|(_, fields)| fields.split_whitespace());
-    // utime and stime are the fields 14 and 15 (proc_pid_stat(5)).
-    let ticks: u64 = fields
-        .ok_or("the kernel does not tell the time of a process")?
-        .skip(11)
-        .take(2)
-        .flat_map(str::parse::<u64>)
-        .sum();
-    Ok(Duration::from_millis(ticks * 1000 / TICKS))
+    let mut sum = Duration::ZERO;
+    for thread in fs::read_dir(format!("/proc/{id}/task"))? {
+        // Nanoseconds on a processor, and two more fields (sched-stats.rst of the kernel). What stat(5) has beside it is in
+        // hundredths of a second, of which a quiet process needs few.
+        let text = fs::read_to_string(thread?.path().join("schedstat"))?;
+        let spent = text.split_whitespace().next().ok_or("the kernel does not tell the time of a thread")?;
+        sum += Duration::from_nanos(spent.parse()?);
+    }
+    Ok(sum)
 }
 
 /// A process and all that descend from it: upstream's exporter does its work in a child.

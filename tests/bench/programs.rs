@@ -49,7 +49,7 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    fn command(program: &Program, name: &str) -> Command {
+    pub(crate) fn command(program: &Program, name: &str) -> Command {
         match program {
             Program::Upstream(python) => python.command(name),
             Program::Ours(jmp) => {
@@ -159,7 +159,7 @@ fn column<'a>(row: &'a mut Row, program: &Program) -> &'a mut Option<f64> {
 }
 
 /// Milliseconds from start to end.
-fn run(command: &mut Command) -> Outcome<f64> {
+pub(crate) fn run(command: &mut Command) -> Outcome<f64> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let begun = Instant::now();
     let status = command.status()?;

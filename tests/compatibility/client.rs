@@ -46,7 +46,7 @@ async fn play(name: &str, client: impl AsyncFnOnce(Device)) {
     let outcome = scripted(name).not_calling("get_methods").run(|socket| async move {
         let endpoint = Endpoint::parse(&socket.display().to_string()).expect("a socket");
         let device = Device::connect(&endpoint, &Options::default()).await.expect("an exporter");
-        client(device).await;
+        Box::pin(client(device)).await;
     });
     outcome.await.unwrap_or_else(|unfaithful| panic!("{unfaithful}"));
 }
@@ -129,6 +129,22 @@ fn number(number: f64) -> Value {
     Value { kind: Some(Kind::NumberValue(number)) }
 }
 
+/// How many items come, and what ends them. An error that is there at once is told by the call, a later one by the stream.
+async fn streamed(errors: &Device, method: &str) -> (usize, Option<jumpstarter::Error>) {
+    let mut stream = match errors.stream_values(method, vec![number(3.0)]).await {
+        Ok(stream) => stream,
+        Err(failed) => return (0, Some(failed)),
+    };
+    let (mut seen, mut error) = (0, None);
+    while let Some(item) = stream.next().await {
+        match item {
+            Ok(_) => seen += 1,
+            Err(failed) => error = Some(failed),
+        }
+    }
+    (seen, error)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn our_client_tells_errors_apart() {
     const UNARY: [(&str, ErrorKind, &str); 13] = [
@@ -172,15 +188,7 @@ async fn our_client_tells_errors_apart() {
             ("stream_not_implemented", 0, Some((ErrorKind::Device, "takes 1 positional argument"))),
             ("count", 3, None),
         ] {
-            let mut stream = errors.stream_values(method, vec![number(3.0)]).await.expect("a stream");
-            let mut seen = 0;
-            let mut error = None;
-            while let Some(item) = stream.next().await {
-                match item {
-                    Ok(_) => seen += 1,
-                    Err(failed) => error = Some(failed),
-                }
-            }
+            let (seen, error) = streamed(&errors, method).await;
             assert_eq!(seen, items, "{method}");
             assert_eq!(
                 error.as_ref().map(jumpstarter::Error::kind),

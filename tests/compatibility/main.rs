@@ -5,6 +5,7 @@
 mod client;
 mod itself;
 mod ours;
+mod programs;
 mod recordings;
 mod reports;
 mod table;

@@ -8,6 +8,7 @@ use jumpstarter_tests::recording::Recording;
 
 use crate::client::CLIENT;
 use crate::ours::LOCAL;
+use crate::programs::PROGRAMS;
 use crate::upstream::ONE_SESSION;
 use crate::wanted::wanted;
 
@@ -45,7 +46,7 @@ fn against_ours(name: &str) -> Option<&'static str> {
 
 fn table() -> String {
     let mut table = String::from(
-        "| Recording | Scenario | Against the Python exporter (`upstream.rs`) | Against ours (`ours.rs`) | Our client (`client.rs`) | What ours does otherwise |\n\
+        "| Recording | Scenario | Against the Python exporter (`upstream.rs`) | Against ours (`ours.rs`) | Our client (`client.rs`, `programs.rs`) | What ours does otherwise |\n\
          | --- | --- | --- | --- | --- | --- |\n",
     );
     for name in Recording::names().expect("the folder of recordings") {
@@ -55,7 +56,7 @@ fn table() -> String {
         let scenario = recording.description.replace('|', "\\|");
         let ours = against_ours(&name).map_or_else(String::new, |test| format!("`{test}`"));
         let python = against_python(&name);
-        let client = CLIENT.iter().find(|(known, _)| *known == name);
+        let client = CLIENT.iter().chain(&PROGRAMS).find(|(known, _)| *known == name);
         let client = client.map_or_else(String::new, |(_, test)| format!("`{test}`"));
         writeln!(table, "| `{name}` | {scenario} | `{python}` | {ours} | {client} | {reasons} |")
             .expect("a string");

@@ -18,6 +18,7 @@ pub(crate) const CHECKED: &[&str] = &[
     "docs/expansion.md",
     "docs/exporter-file.md",
     "docs/exporter-life.md",
+    "docs/faults.md",
     "docs/serial.md",
     "docs/storage.md",
 ];

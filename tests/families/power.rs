@@ -10,7 +10,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use jumpstarter::{Delay, Result};
+use jumpstarter::{Delay, ErrorKind, Result};
 use jumpstarter_interfaces::{PowerClient, PowerCycleClient, PowerReading};
 use jumpstarter_tests::client::{Client, Outcome};
 use jumpstarter_tests::exporter::{Exporter, Program};
@@ -99,6 +99,17 @@ struct Case<'a> {
 
 /// Commands that both programs have.
 const COMMANDS: &str = "j on, cycle, off";
+/// Which of the things that a device is told each of them stands for.
+const TYPED: [usize; 3] = [0, 2, 1];
+const READ: &str = "j read";
+
+/// What `j read` prints of one reading, in either program.
+fn printed([voltage, current]: &[f64; 2]) -> String {
+    let power = voltage * current;
+    format!("voltage={voltage:?} V  current={current:?} A  apparent_power={power:?} VA\n")
+}
+
+const NO_RESCUE: &str = "not implemented: it has no rescue mode";
 
 const UPSTREAM_READ: &str = "its `read` is no stream: an error, as without it";
 
@@ -114,20 +125,36 @@ impl Case<'_> {
         }
         let lines = ["on", "cycle -w 0", "off"].map(|line| format!("power {line}"));
         let mut typed = Ok(());
-        for line in &lines {
+        for (line, index) in lines.iter().zip(TYPED) {
             let done = client.j(&line.split(' ').collect::<Vec<_>>()).await.expect("j runs");
             typed = typed.and(outcome(done));
+            let told = (self.told)();
+            assert!(ends_with(&told, self.wanted[index]), "{}: {line}: {told:?}", self.driver);
         }
         methods.works(Pair::PythonOnOurs, self.driver, COMMANDS, typed);
-        (self.told)();
+        let code = "from jumpstarter.client.core import DriverMethodNotImplemented\ntry:\n    node('power').rescue()\n\
+                    except DriverMethodNotImplemented:\n    pass\nelse:\n    raise AssertionError('it has one')\n";
+        client.python(code).await.expect("a client").success();
+        methods.otherwise(Pair::PythonOnOurs, self.driver, "rescue", NO_RESCUE);
         let code = "print('=', [[r.voltage, r.current] for r in node('power').read()])";
         let read = client.python(code).await.expect("a client");
         if let Some(readings) = self.readings {
             assert!(read.stdout.contains(&format!("= {readings:?}")), "{}: {read:?}", self.driver);
             methods.works(Pair::PythonOnOurs, self.driver, "read", outcome(read));
+            let typed = client.j(&["power", "read", "-n", "1"]).await.expect("j runs");
+            assert_eq!(
+                typed.stdout,
+                readings.iter().map(printed).collect::<String>(),
+                "{}: {typed:?}",
+                self.driver
+            );
+            methods.works(Pair::PythonOnOurs, self.driver, READ, outcome(typed));
         } else {
             assert!(read.stderr.contains("DriverMethodNotImplemented"), "{}: {read:?}", self.driver);
             methods.otherwise(Pair::PythonOnOurs, self.driver, "read", "not implemented: it cannot measure");
+            let typed = client.j(&["power", "read"]).await.expect("j runs");
+            assert!(typed.code != Some(0) && typed.stdout.is_empty(), "{}: {typed:?}", self.driver);
+            methods.otherwise(Pair::PythonOnOurs, self.driver, READ, "not implemented: it cannot measure");
         }
     }
 
@@ -143,17 +170,26 @@ impl Case<'_> {
             assert!(ends_with(&told, wanted), "{}.{method}: {told:?}", self.driver);
         }
         let mut typed = Ok(());
-        for words in [&["power", "on"][..], &["power", "cycle", "-w", "0s"], &["power", "off"]] {
+        let lines = [&["power", "on"][..], &["power", "cycle", "-w", "0s"], &["power", "off"]];
+        for (words, index) in lines.into_iter().zip(TYPED) {
             let done = crate::shell::j(host, words).output().await.expect("j runs");
             typed = typed.and(outcome(done.into()));
+            let told = (self.told)();
+            assert!(ends_with(&told, self.wanted[index]), "{}: {words:?}: {told:?}", self.driver);
         }
         methods.works(Pair::OursOnPython, self.driver, COMMANDS, typed);
-        (self.told)();
+        let error = power.rescue().await.expect_err("it has none");
+        assert!(matches!(error.kind(), ErrorKind::MethodNotFound | ErrorKind::Unsupported), "{error:?}");
+        methods.otherwise(Pair::OursOnPython, self.driver, "rescue", NO_RESCUE);
+        let typed: Outcome =
+            crate::shell::j(host, &["power", "read", "-n", "1"]).output().await.expect("j runs").into();
         let read: Result<Vec<_>> = async { power.read().await?.collect().await }.await;
         if let Some(why) = self.theirs {
             let error = read.expect_err("no stream");
             assert!(error.message().contains("method read"), "{}: {error}", self.driver);
             methods.otherwise(Pair::OursOnPython, self.driver, "read", why);
+            assert!(typed.code == Some(1) && typed.stderr.contains("read"), "{}: {typed:?}", self.driver);
+            methods.otherwise(Pair::OursOnPython, self.driver, READ, why);
             return;
         }
         let wanted = self.readings.unwrap_or_default().iter();
@@ -161,6 +197,9 @@ impl Case<'_> {
             wanted.map(|[voltage, current]| PowerReading { voltage: *voltage, current: *current }).collect();
         assert_eq!(read.as_ref().ok(), Some(&wanted), "{}: {read:?}", self.driver);
         methods.works(Pair::OursOnPython, self.driver, "read", read);
+        let lines: String = self.readings.unwrap_or_default().iter().map(printed).collect();
+        assert_eq!(typed.stdout, lines, "{}: {typed:?}", self.driver);
+        methods.works(Pair::OursOnPython, self.driver, READ, outcome(typed));
     }
 }
 
@@ -279,12 +318,14 @@ async fn every_method_works_both_ways() {
                 upstream.stop().await.expect("an orderly end");
             }
             None => {
-                for method in ["on", "off", "cycle", COMMANDS, "read"] {
+                for method in ["on", "off", "cycle", COMMANDS, "rescue", "read", READ] {
                     methods.otherwise(Pair::OursOnPython, case.driver, method, "there is no such driver");
                 }
             }
         }
     }
+    let classes: Vec<_> = cases.iter().filter_map(|case| Some((case.class?, case.driver))).collect();
+    methods.covers(&python, &classes);
     methods.finish();
 }
 
@@ -398,14 +439,14 @@ async fn ten_thousand_calls_leave_nothing_behind() {
     let strip = Strip::start().await;
     // The outlet that the agent keeps itself: no script is started for it.
     let agents = agent.keys_of("nobody", "").replace("plug: 4", "plug: 9");
-    for (driver, keys, rounds) in [
-        ("mock-power", String::new(), ROUNDS),
-        ("http-power", switch.keys(), ROUNDS),
-        ("energenie-power", strip.keys(), ROUNDS),
-        ("tasmota-power", broker.keys(), ROUNDS),
-        ("snmp-power", agents, ROUNDS),
+    for (driver, keys) in [
+        ("mock-power", String::new()),
+        ("http-power", switch.keys()),
+        ("energenie-power", strip.keys()),
+        ("tasmota-power", broker.keys()),
+        ("snmp-power", agents),
         // Each round is a process.
-        ("command-power", "on: 'true'\n'off': 'true'".to_owned(), ROUNDS / 10),
+        ("command-power", "on: 'true'\n'off': 'true'".to_owned()),
     ] {
         let exporter = ours::start_text(&config(driver, &keys)).await;
         switch_often(&exporter, 200).await;
@@ -413,7 +454,7 @@ async fn ten_thousand_calls_leave_nothing_behind() {
             forget();
         }
         let before = Held::now();
-        switch_often(&exporter, rounds).await;
+        switch_often(&exporter, ROUNDS).await;
         for forget in [plug.told(), switch.told(), strip.told()] {
             forget();
         }

@@ -69,7 +69,9 @@ for call in (lambda: shell.hello(PATH='x'), lambda: list(shell.streamingcall('ca
     raise AssertionError('accepted')
 "#;
     let called = client.python(code).await.expect("a client");
-    let outcome = if called.code == Some(0) { Ok(()) } else { Err(called.stderr) };
+    // Arguments are words, whatever a shell would make of them.
+    let printed = called.stdout.contains("<words><a b><$(id)><'>[it's]");
+    let outcome = if called.code == Some(0) && printed { Ok(()) } else { Err(format!("{called:?}")) };
     methods.works(Pair::PythonOnOurs, "shell", "call_method", outcome);
     let typed = client.j(&["shell", "words", "-e", "NAME=x", "a b"]).await.expect("j runs");
     let right = typed.code == Some(0) && typed.stdout == "<words><a b>[x]\n";
@@ -227,6 +229,14 @@ async fn what_interrupts_a_method_is_told() {
     exporter.stop().await;
     text.push_str(&shown(&words, &child.wait_with_output().await.expect("an end")));
     gone(&process).await;
+    // It is killed.
+    let exporter = Exporter::local(&Program::Ours(programs::jmp()), CONFIG).await.expect("an exporter");
+    let mut child = j(&exporter.host(), &words).spawn().expect("j runs");
+    let process = first_line(&mut child).await;
+    exporter.kill().await.expect("killed");
+    let seen = shown(&words, &child.wait_with_output().await.expect("an end"));
+    text.push_str(&crate::settled(&seen));
+    gone(&process).await;
     insta::assert_snapshot!("j_shell_faults", text);
 }
 
@@ -248,29 +258,36 @@ async fn pitfall_p6_a_stopped_command_ends_when_its_time_is_over() -> Result<()>
     Ok(())
 }
 
-/// Fewer rounds than for other drivers: each one starts a process, which takes a few milliseconds.
-const ROUNDS: usize = 1000;
+/// Each is a process.
+const ROUNDS: usize = 10_000;
+
+/// How many run at the same time.
+const AT_ONCE: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_calls_leave_nothing_behind() -> Result<()> {
-    if !alone("shell::a_thousand_calls_leave_nothing_behind") {
+async fn ten_thousand_calls_leave_nothing_behind() -> Result<()> {
+    if !alone("shell::ten_thousand_calls_leave_nothing_behind") {
         return Ok(());
     }
     let exporter = ours::start_text(CONFIG).await;
     let shell: ShellClient = exporter.bench().client("shell")?;
-    for _ in 0..20 {
+    for _ in 0..200 {
         shell.run("instant", [], []).await?;
     }
     let before = Held::now();
-    for round in 0..ROUNDS {
-        if round % 10 == 0 {
-            // One that nobody waits for.
-            let mut pieces = shell.call_method("early".to_owned(), None, Vec::new()).await?;
-            pieces.next().await.expect("a piece")?;
-        } else {
-            assert_eq!(shell.run("instant", [], []).await?.returncode, 0);
+    let workers = (0..AT_ONCE).map(async |worker| -> Result<()> {
+        for round in (worker..ROUNDS).step_by(AT_ONCE) {
+            if round % 10 == 0 {
+                // One that nobody waits for.
+                let mut pieces = shell.call_method("early".to_owned(), None, Vec::new()).await?;
+                pieces.next().await.expect("a piece")?;
+            } else {
+                assert_eq!(shell.run("instant", [], []).await?.returncode, 0);
+            }
         }
-    }
+        Ok(())
+    });
+    futures::future::try_join_all(workers).await?;
     Held::is_what_it_was(before).await;
     exporter.stop().await;
     Ok(())

@@ -60,7 +60,7 @@ impl Held {
 
     /// No more is held than before, once what is being given back has been.
     pub(crate) async fn is_what_it_was(before: Self) {
-        for _ in 0..500 {
+        for _ in 0..3_000 {
             if !Self::now().exceeds(before) {
                 return;
             }

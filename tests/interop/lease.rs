@@ -9,12 +9,11 @@ use std::{
 use jumpstarter_interfaces::PowerClient;
 use jumpstarter_lease::leased::lease;
 use jumpstarter_tests::{
+    lab::{self, Lab, PATIENCE},
     programs,
     python::{Python, python},
 };
 use serde_json::{Value, json};
-
-use crate::lab::{self, Lab, PATIENCE};
 
 /// A lab with a Python exporter that has a supply, and a client of ours.
 struct Bench {
@@ -25,10 +24,10 @@ struct Bench {
 }
 
 impl Bench {
-    async fn new(more: Value) -> Option<Self> {
+    async fn new() -> Option<Self> {
         let python = python()?;
         let mut lab = Lab::start().await;
-        let exporter = lab::exporter_with(&mut lab, &python, "rig", json!({ "board": "demo" }), more).await;
+        let exporter = lab::exporter(&mut lab, &python, "rig", json!({ "board": "demo" })).await;
         let credential = lab.create("Client", "alice", json!({})).await;
         let drivers = json!({ "drivers": { "allow": [], "unsafe": true } });
         let client = lab.config("ClientConfig", "alice", &credential, &drivers);
@@ -64,12 +63,7 @@ impl Bench {
     }
 
     async fn free(&mut self) {
-        self.lab
-            .until("Exporter", "rig", |exporter| {
-                exporter["status"]["exporterStatus"] == "Available"
-                    && exporter["status"].get("leaseRef").is_none()
-            })
-            .await;
+        self.lab.until("Exporter", "rig", lab::is_free).await;
     }
 
     fn log(&self) -> String {
@@ -91,7 +85,7 @@ const SHELL: [&str; 4] = ["shell", "--selector", "board=demo", "--"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn our_shell_leases_upstreams_exporter_uses_it_and_gives_it_back() {
-    let Some(mut bench) = Bench::new(json!({})).await else { return };
+    let Some(mut bench) = Bench::new().await else { return };
     for _ in 0..2 {
         let script = "j power on && j power read && env | grep -E '^JMP_(LEASE|EXPORTER|DRIVERS)' | sort";
         let output = bench.run(&[&SHELL[..], &["sh", "-c", script]].concat()).await;
@@ -123,7 +117,7 @@ async fn our_shell_leases_upstreams_exporter_uses_it_and_gives_it_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn upstreams_j_works_in_our_shell_on_upstreams_exporter() {
-    let Some(mut bench) = Bench::new(json!({})).await else { return };
+    let Some(mut bench) = Bench::new().await else { return };
     let python = bench.python.program("python").display().to_string();
     let script =
         format!("{python} -m jumpstarter_cli.j power on && {python} -m jumpstarter_cli.j power read");
@@ -136,50 +130,8 @@ async fn upstreams_j_works_in_our_shell_on_upstreams_exporter() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hooks_of_upstreams_exporter_are_waited_for_and_shown() {
-    let hooks = json!({
-        "hooks": {
-            "beforeLease": { "script": "echo marker before $CLIENT_NAME; sleep 1; j power on" },
-            "afterLease": { "script": "echo marker after; sleep 1; j power off" },
-        }
-    });
-    let Some(mut bench) = Bench::new(hooks).await else { return };
-    let output = bench.run(&[&SHELL[..], &["j", "power", "read"]].concat()).await;
-    let (out, err) = said(&output);
-    assert_eq!(output.status.code(), Some(0), "{out}{err}\n--- exporter\n{}", bench.log());
-    // Hooks are no results.
-    assert!(!out.contains("marker") && out.contains("voltage=5.0 V"), "{out}");
-    let at = |words: &str| err.find(words).unwrap_or_else(|| panic!("no {words:?} in\n{err}"));
-    let order = [
-        at("Waiting for beforeLease hook to complete..."),
-        at("marker before alice"),
-        at("Running afterLease hook (Ctrl+C to skip)..."),
-        at("marker after"),
-        at("afterLease hook completed"),
-        at("Releasing Lease"),
-    ];
-    assert!(order[0] < order[2] && order[2] < order[4] && order[4] < order[5], "{err}");
-    bench.free().await;
-    bench.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_hook_that_fails_ends_the_shell_with_its_words() {
-    let hooks = json!({
-        "hooks": { "beforeLease": { "script": "echo marker; exit 3", "onFailure": "endLease" } }
-    });
-    let Some(mut bench) = Bench::new(hooks).await else { return };
-    let output = bench.run(&[&SHELL[..], &["echo", "never"]].concat()).await;
-    let (out, err) = said(&output);
-    assert_eq!((output.status.code(), out.as_str()), (Some(1), ""), "{err}");
-    assert!(err.lines().any(|line| line.starts_with("Error: ") && line.contains("beforeLease")), "{err}");
-    bench.free().await;
-    bench.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_lease_that_was_given_is_joined_by_several_shells_and_stays() {
-    let Some(mut bench) = Bench::new(json!({})).await else { return };
+    let Some(mut bench) = Bench::new().await else { return };
     let create = ["create", "lease", "-l", "board=demo", "--wait", "60", "-o", "name", "--tag", "build=12"];
     let output = bench.run(&create).await;
     let (out, err) = said(&output);
@@ -211,21 +163,8 @@ async fn a_lease_that_was_given_is_joined_by_several_shells_and_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_expired_lease_ends_its_command_without_an_error() {
-    let Some(mut bench) = Bench::new(json!({})).await else { return };
-    let words = ["shell", "-l", "board=demo", "--duration", "6s", "--", "sleep", "300"];
-    let output = bench.run(&words).await;
-    let (_, err) = said(&output);
-    // Ended by the signal of a terminal that was closed.
-    assert_eq!(output.status.code(), Some(129), "{err}");
-    assert!(!err.contains("Error:") && err.contains("has expired"), "{err}");
-    bench.free().await;
-    bench.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_test_in_rust_leases_upstreams_exporter() {
-    let Some(mut bench) = Bench::new(json!({})).await else { return };
+    let Some(mut bench) = Bench::new().await else { return };
     let rig = lease().client_config(&bench.client).selector("board=demo");
     let rig = rig.duration(Duration::from_mins(5)).await.expect("a lease");
     let power: PowerClient = rig.client("power").expect("a supply");

@@ -3,22 +3,18 @@
 use std::{path::Path, process::Stdio, time::Duration};
 
 use jumpstarter_tests::{
+    lab::{Lab, PATIENCE, is_free, log},
     programs,
     python::{Python, python},
 };
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::process::{Child, Command};
 
-use crate::lab::{Lab, PATIENCE, log};
-
 /// Our `jmp run` with a file of the lab.
-async fn exporter(lab: &mut Lab, more: &Value) -> Child {
+async fn exporter(lab: &mut Lab) -> Child {
     let credential = lab.create("Exporter", "rig", json!({ "board": "demo" })).await;
-    let mut file = json!({ "export": { "power": { "type": "mock-power" } } });
-    for (key, value) in more.as_object().expect("a map") {
-        file[key] = value.clone();
-    }
+    let file = json!({ "export": { "power": { "type": "mock-power" } } });
     let file = lab.config("ExporterConfig", "rig", &credential, &file);
     let child = run(lab, &file);
     available(lab).await;
@@ -48,10 +44,7 @@ fn run(lab: &Lab, file: &Path) -> Child {
 }
 
 async fn available(lab: &mut Lab) {
-    lab.until("Exporter", "rig", |exporter| {
-        exporter["status"]["exporterStatus"] == "Available" && exporter["status"].get("leaseRef").is_none()
-    })
-    .await;
+    lab.until("Exporter", "rig", is_free).await;
 }
 
 async fn client(lab: &mut Lab) -> std::path::PathBuf {
@@ -81,7 +74,7 @@ async fn end(mut child: Child, signal: Signal) -> Option<i32> {
 async fn upstreams_client_leases_our_exporter_from_our_lab_again_and_again() {
     let Some(python) = python() else { return };
     let mut lab = Lab::start().await;
-    let rig = exporter(&mut lab, &json!({})).await;
+    let rig = exporter(&mut lab).await;
     let file = client(&mut lab).await;
     for _ in 0..3 {
         let (code, said) = shell(&lab, &python, &file, &["j", "power", "on"]).await;
@@ -95,76 +88,6 @@ async fn upstreams_client_leases_our_exporter_from_our_lab_again_and_again() {
     assert_eq!(code, Some(7), "{said}\n--- exporter\n{}", log(&lab, "rig"));
     available(&mut lab).await;
     assert_eq!(end(rig, Signal::TERM).await, Some(143));
-    let gone = lab.object("Exporter", "rig").await;
-    assert_eq!(gone["status"]["exporterStatus"], "Offline", "{gone}");
-    lab.serving.stop(Duration::from_secs(1)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn hooks_of_our_exporter_use_j_and_upstreams_client_shows_their_lines() {
-    let Some(python) = python() else { return };
-    let mut lab = Lab::start().await;
-    let hooks = json!({ "hooks": {
-        "beforeLease": { "script": "echo before for $CLIENT_NAME; j power on && echo switched-on" },
-        "afterLease": { "script": "j power off && echo switched-off; echo after-it" },
-    } });
-    let rig = exporter(&mut lab, &hooks).await;
-    let file = client(&mut lab).await;
-    for _ in 0..2 {
-        let (code, said) = shell(&lab, &python, &file, &["j", "power", "read"]).await;
-        let whole = format!("{said}\n--- exporter\n{}", log(&lab, "rig"));
-        assert_eq!(code, Some(0), "{whole}");
-        let places = ["before for me", "switched-on", "switched-off", "after-it"]
-            .map(|words| said.find(words).unwrap_or_else(|| panic!("no {words:?}: {whole}")));
-        assert!(places.is_sorted(), "{whole}");
-        available(&mut lab).await;
-    }
-    assert_eq!(end(rig, Signal::INT).await, Some(130));
-    lab.serving.stop(Duration::from_secs(1)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn upstreams_client_is_told_that_before_lease_failed_and_the_exporter_is_free_again() {
-    let Some(python) = python() else { return };
-    let mut lab = Lab::start().await;
-    let hooks = json!({ "hooks": {
-        "beforeLease": { "script": "echo broken; exit 3", "onFailure": "endLease" },
-        "afterLease": { "script": "echo never-run" },
-    } });
-    let rig = exporter(&mut lab, &hooks).await;
-    let file = client(&mut lab).await;
-    for _ in 0..2 {
-        let (code, said) = shell(&lab, &python, &file, &["echo", "used"]).await;
-        let whole = format!("{said}\n--- exporter\n{}", log(&lab, "rig"));
-        assert_eq!(code, Some(1), "{whole}");
-        assert!(said.contains("beforeLease hook failed"), "{whole}");
-        assert!(!said.contains("used\n") && !whole.contains("never-run\n"), "{whole}");
-        available(&mut lab).await;
-    }
-    assert_eq!(end(rig, Signal::TERM).await, Some(143));
-    lab.serving.stop(Duration::from_secs(1)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn two_of_upstreams_clients_take_turns_on_our_exporter_and_a_failing_hook_can_end_it() {
-    let Some(python) = python() else { return };
-    let mut lab = Lab::start().await;
-    let hooks = json!({ "hooks": {
-        "afterLease": { "script": "test ! -e stop || exit 9", "onFailure": "exit" },
-    } });
-    let mut rig = exporter(&mut lab, &hooks).await;
-    let file = client(&mut lab).await;
-    let command = ["j", "power", "on"];
-    let (one, two) =
-        tokio::join!(shell(&lab, &python, &file, &command), shell(&lab, &python, &file, &command));
-    for (code, said) in [one, two] {
-        assert_eq!(code, Some(0), "{said}\n--- exporter\n{}", log(&lab, "rig"));
-    }
-    available(&mut lab).await;
-    std::fs::write(lab.path().join("stop"), "").expect("written");
-    let (_, said) = shell(&lab, &python, &file, &command).await;
-    let ended = tokio::time::timeout(PATIENCE, rig.wait()).await.expect("in time").expect("an end");
-    assert_eq!(ended.code(), Some(1), "{said}\n--- exporter\n{}", log(&lab, "rig"));
     let gone = lab.object("Exporter", "rig").await;
     assert_eq!(gone["status"]["exporterStatus"], "Offline", "{gone}");
     lab.serving.stop(Duration::from_secs(1)).await;

@@ -65,7 +65,7 @@ async fn our_client_uses_our_exporter() {
     let port = greeter.address.rsplit(':').next().unwrap_or_default();
     let text =
         config("exporter.yaml", &[("port: 18080", &format!("port: {port}"))]).expect("a configuration");
-    let exporter = ours::start_text(&ours::without_absent(&text)).await;
+    let exporter = ours::start_text(&text).await;
     let device = devices::connect(&exporter.address).await;
     devices::power(&device, "power", &READINGS).await;
     devices::console(&device, "serial").await;

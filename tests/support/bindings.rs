@@ -22,7 +22,7 @@ static IN_BYTES: LazyLock<Option<BytesRegex>> =
 static BY_CHANCE: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     [
         (
-            r"/(?:[\w.-]+/)*jumpstarter-\w+/(?:socket|hook)\b(?:@localhost)?",
+            r"/(?:[\w.-]+/)*jumpstarter-(?:run-)?\w+/(?:socket|hook)\b(?:@localhost)?",
             "/tmp/jumpstarter-XXXXXXXX/socket",
         ),
         (r"input_value=[^\n]*?\.\.\.[^\n]*?, input_type", "input_value=..., input_type"),
@@ -173,7 +173,7 @@ mod tests {
         let (recorded, live) =
             ("/tmp/jumpstarter-zsdo7pfe/socket", "/run/user/0/jumpstarter-abc_def0/socket");
         assert!(bindings.same(&text(recorded), &text(live)));
-        assert!(bindings.same(&text(recorded), &text("/tmp/jumpstarter-abcdefgh/hook@localhost")));
+        assert!(bindings.same(&text(recorded), &text("/tmp/jumpstarter-run-abcdefgh/hook@localhost")));
         assert!(!bindings.same(&text(recorded), &text("/tmp/jumpstarter-zsdo7pfe/other")));
     }
 

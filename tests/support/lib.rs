@@ -12,6 +12,7 @@
 //! | [`exporter`] | exporters as processes, its and ours |
 //! | [`drivers`] | drivers that the recordings need and that are not shipped |
 //! | [`ours`] | our exporter inside of the test |
+//! | [`lab`] | a lab of ours inside of the test |
 //! | [`programs`] | our own `jmp` and `j` |
 //! | [`client`] | its clients: commands, scripts, and recorded scenarios repeated |
 //! | [`helpers`] | servers that recorded scenarios talk to on the side |
@@ -28,6 +29,7 @@ pub mod drivers;
 pub mod exporter;
 pub mod helpers;
 pub mod http2;
+pub mod lab;
 pub mod message;
 pub mod methods;
 pub mod node;

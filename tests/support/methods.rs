@@ -214,3 +214,48 @@ impl Methods {
 fn page() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/compatibility.md")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_covers_what_it_names_and_nothing_that_only_begins_like_it() {
+        let mut methods = Methods::new("none");
+        methods.otherwise(Pair::PythonOnOurs, "port", "connect (loop://)", "");
+        methods.otherwise(Pair::PythonOnOurs, "port", "j flash -t, dump --target", "");
+        assert!(methods.has_method("port", "connect") && !methods.has_method("port", "conn"));
+        assert!(methods.has_command("port", "flash") && methods.has_command("port", "dump"));
+        assert!(!methods.has_command("port", "fla") && !methods.has_method("other", "connect"));
+    }
+
+    #[test]
+    fn a_driver_without_rows_fails_for_each_method_that_it_has_upstream() {
+        let Some(python) = crate::python::python() else { return };
+        let mut methods = Methods::new("none");
+        for method in ["on", "off", "read", "j on, off, cycle, read"] {
+            methods.otherwise(Pair::PythonOnOurs, "mock", method, "");
+        }
+        methods.covers(
+            &python,
+            &[
+                ("jumpstarter_driver_power.driver.MockPower", "mock"),
+                ("jumpstarter_driver_power.driver.SyncMockPower", "sync"),
+            ],
+        );
+        let missing = |kind: &str, name: &str, class: &str, driver: &str| {
+            format!("{driver} has no row for the {kind} `{name}` of jumpstarter_driver_power.driver.{class}")
+        };
+        let wanted = [
+            missing("call", "rescue", "MockPower", "mock"),
+            missing("export", "off", "SyncMockPower", "sync"),
+            missing("export", "on", "SyncMockPower", "sync"),
+            missing("export", "read", "SyncMockPower", "sync"),
+            missing("call", "rescue", "SyncMockPower", "sync"),
+        ];
+        assert_eq!(methods.failures, wanted);
+        methods.covers(&python, &[("jumpstarter_driver_power.driver.MockPower", "mock")]);
+        let unnamed = "jumpstarter_driver_power.driver.SyncMockPower has no name in the table";
+        assert!(methods.failures.iter().any(|failure| failure == unnamed), "{:?}", methods.failures);
+    }
+}

@@ -31,9 +31,6 @@ pub const DRIVERS: &[&[&dyn DriverFactory]] = &[
     crate::drivers::DRIVERS,
 ];
 
-/// The recorded exporter's nodes whose drivers we do not have yet.
-pub const ABSENT: [&str; 0] = [];
-
 /// A served exporter.
 pub struct Running {
     /// Where it listens.
@@ -41,13 +38,13 @@ pub struct Running {
     bench: Bench,
 }
 
-/// Serves a configuration of `tests/compatibility`, without the nodes that have no driver here ([`ABSENT`]).
+/// Serves a configuration of `tests/compatibility`.
 ///
 /// # Panics
 ///
 /// When it cannot be served, with everything that is wrong.
 pub async fn start(name: &str) -> Running {
-    start_text(&without_absent(&crate::exporter::config(name, &[]).expect("a configuration"))).await
+    start_text(&crate::exporter::config(name, &[]).expect("a configuration")).await
 }
 
 /// Serves the text of a configuration.
@@ -154,24 +151,6 @@ impl Bare {
         self.server.shutdown(Duration::ZERO).await;
         self.directory.remove().expect("the folder can be removed");
     }
-}
-
-/// The same file without the entries named in [`ABSENT`]: an entry reaches to the next line that is indented no deeper.
-pub fn without_absent(config: &str) -> String {
-    let mut kept = String::new();
-    let mut skipping = false;
-    for line in config.lines() {
-        let depth = line.len() - line.trim_start().len();
-        if depth <= 2 {
-            let name = line.trim().strip_suffix(':').unwrap_or_default();
-            skipping = depth == 2 && ABSENT.contains(&name);
-        }
-        if !skipping {
-            kept.push_str(line);
-            kept.push('\n');
-        }
-    }
-    kept
 }
 
 impl Running {

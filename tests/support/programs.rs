@@ -1,4 +1,4 @@
-//! Our own programs, `jmp` and `j`, as they lie in the target directory.
+//! Our own programs, `jmp`, `j` and `jumpstarter-router`, as they lie in the target directory.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,10 +11,25 @@ use std::sync::OnceLock;
 /// When it cannot be built, with what cargo says.
 pub fn jmp() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(build).clone()
+    BUILT.get_or_init(|| build(&["jmp", "j"]).join("jmp")).clone()
 }
 
-fn build() -> PathBuf {
+/// `jumpstarter-router`, freshly built.
+///
+/// # Panics
+///
+/// When it cannot be built, with what cargo says.
+pub fn router() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build(&["jumpstarter-router"]).join("jumpstarter-router")).clone()
+}
+
+/// Builds programs, and answers where they lie.
+///
+/// They are those that `cargo test --workspace` has made already, where that is what runs: cargo compiles a crate once for
+/// each set of features that its dependants ask for together, so the same packages have to be selected here, and a test
+/// among them, as tests ask for more than programs do.
+fn build(programs: &[&str]) -> PathBuf {
     // Test programs lie in `<target>/<profile>/deps`.
     let program = std::env::current_exe().expect("the test program has a path");
     let mut above = program.ancestors().skip(3);
@@ -24,7 +39,8 @@ fn build() -> PathBuf {
     let mut command = Command::new(cargo);
     command
         .current_dir(workspace)
-        .args(["build", "--package", "jumpstarter-cli", "--bins"])
+        .args(["build", "--workspace", "--test", "workspace"])
+        .args(programs.iter().flat_map(|program| ["--bin", program]))
         .env("CARGO_TARGET_DIR", target)
         .env("CARGO_NET_OFFLINE", "true");
     // What cargo tells this test about itself would tell the other one about the wrong package.
@@ -35,5 +51,5 @@ fn build() -> PathBuf {
     }
     let output = command.output().expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    target.join("debug/jmp")
+    target.join("debug")
 }

@@ -12,20 +12,21 @@
 //! are cut into frames is the client's own business: payloads are compared end to end.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 use bytes::Bytes;
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::compare::{Metadata, Seen};
-use crate::http2::{Arrived, Connection, Headers, Role, Sender};
+use crate::http2::{Arrived, Connection, Headers, Io, Role, Sender};
 use crate::message::{Direction, Tree};
 use crate::recording::{Recording, Side, Stream, What};
 use crate::replay::describe;
@@ -98,18 +99,34 @@ impl Scripted {
     where
         F: Future<Output = T>,
     {
-        let scenario = self.recording.scenario.clone();
-        let fail = |problems| Unfaithful { scenario: scenario.clone(), problems };
-        let folder = tempfile::Builder::new()
-            .prefix("jumpstarter-")
-            .tempdir()
-            .map_err(|error| fail(vec![format!("no folder for the socket: {error}")]))?;
+        let failed = |error| self.fails(format!("no socket: {error}"));
+        let folder = tempfile::Builder::new().prefix("jumpstarter-").tempdir().map_err(failed)?;
         let socket = folder.path().join("socket");
+        let listener = UnixListener::bind(&socket).map_err(failed)?;
+        self.play(Listener::Unix(listener), client(socket)).await
+    }
+
+    /// The same with an exporter that listens at an address, in clear text.
+    pub async fn run_at_address<F, T>(self, client: impl FnOnce(SocketAddr) -> F) -> Result<T, Unfaithful>
+    where
+        F: Future<Output = T>,
+    {
+        let failed = |error| self.fails(format!("no address: {error}"));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        self.play(Listener::Tcp(listener), client(address)).await
+    }
+
+    fn fails(&self, problem: String) -> Unfaithful {
+        Unfaithful { scenario: self.recording.scenario.clone(), problems: vec![problem] }
+    }
+
+    async fn play<T>(self, listener: Listener, client: impl Future<Output = T>) -> Result<T, Unfaithful> {
+        let scenario = self.recording.scenario.clone();
+        let fail = |problems| Unfaithful { scenario, problems };
         let stage = Arc::new(Stage::of(self.recording, &self.optional));
-        let server = tokio::spawn(
-            serve(&socket, Arc::clone(&stage)).map_err(|error| fail(vec![format!("no socket: {error}")]))?,
-        );
-        let outcome = timeout(self.patience, client(socket)).await;
+        let server = tokio::spawn(serve(listener, Arc::clone(&stage)));
+        let outcome = timeout(self.patience, client).await;
         // The client has its answers; what it still has on the way belongs to the scenario as well.
         let mut changed = stage.changed.subscribe();
         timeout(GRACE, async {
@@ -131,19 +148,31 @@ impl Scripted {
     }
 }
 
-fn serve(socket: &Path, stage: Arc<Stage>) -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
-    let listener = UnixListener::bind(socket)?;
-    Ok(async move {
-        let mut connections = JoinSet::new();
-        while let Ok((io, _)) = listener.accept().await {
-            let stage = Arc::clone(&stage);
-            connections.spawn(async move {
-                if let Ok(connection) = Connection::open(io, Role::Server).await {
-                    Act { sender: connection.sender(), stage, calls: HashMap::new() }.play(connection).await;
-                }
-            });
-        }
-    })
+/// Where clients come from.
+enum Listener {
+    Unix(UnixListener),
+    Tcp(TcpListener),
+}
+
+impl Listener {
+    async fn accept(&self) -> io::Result<Box<dyn Io>> {
+        Ok(match self {
+            Self::Unix(listener) => Box::new(listener.accept().await?.0),
+            Self::Tcp(listener) => Box::new(listener.accept().await?.0),
+        })
+    }
+}
+
+async fn serve(listener: Listener, stage: Arc<Stage>) {
+    let mut connections = JoinSet::new();
+    while let Ok(io) = listener.accept().await {
+        let stage = Arc::clone(&stage);
+        connections.spawn(async move {
+            if let Ok(connection) = Connection::open(io, Role::Server).await {
+                Act { sender: connection.sender(), stage, calls: HashMap::new() }.play(connection).await;
+            }
+        });
+    }
 }
 
 /// The scenario and how far it has come, shared by all connections.

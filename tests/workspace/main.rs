@@ -14,7 +14,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("jumpstarter-macros", &["jumpstarter-codegen"]),
     ("jumpstarter-core", &["jumpstarter-protocol"]),
     ("jumpstarter-process", &["jumpstarter-core"]),
-    ("jumpstarter-transport", &["jumpstarter-protocol", "jumpstarter-core"]),
+    ("jumpstarter-files", &["jumpstarter-core"]),
+    ("jumpstarter-transport", &["jumpstarter-protocol", "jumpstarter-core", "jumpstarter-files"]),
     ("jumpstarter-session", &["jumpstarter-protocol", "jumpstarter-core", "jumpstarter-transport"]),
     ("jumpstarter-router", &["jumpstarter-protocol", "jumpstarter-core", "jumpstarter-transport"]),
     ("jumpstarter-store", &["jumpstarter-core"]),
@@ -36,11 +37,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "jumpstarter-service",
         ],
     ),
-    ("jumpstarter-files", &["jumpstarter-core"]),
     (
         "jumpstarter-client",
         &["jumpstarter-protocol", "jumpstarter-core", "jumpstarter-transport", "jumpstarter-files"],
     ),
+    ("jumpstarter-login", &["jumpstarter-core"]),
     ("jumpstarter-life", &["jumpstarter-protocol"]),
     (
         "jumpstarter-lease",

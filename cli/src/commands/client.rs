@@ -8,11 +8,12 @@ use jumpstarter_lease::config;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    commands::Invocation,
+    commands::{Invocation, credentials},
     files::{self, environment},
     output::{self, Format},
     prompt,
     report::{Outcome, Stop},
+    tokens::Notes,
     words::{flag, option},
 };
 
@@ -60,33 +61,22 @@ pub(crate) fn use_arguments(command: Command) -> Command {
 pub(crate) fn list_arguments(command: Command) -> Command {
     command
         .arg(flag("show-secrets", "Show tokens as well, with -o json or yaml"))
-        .arg(output::option(&["json", "yaml", "name"]))
+        .args(output::options(&["json", "yaml", "name"]))
 }
 
-fn folder() -> Result<PathBuf, Stop> {
-    config::folder(&environment).ok_or_else(|| Stop::failed("there is no home folder: use --out FILE"))
+pub(crate) fn folder() -> Result<PathBuf, Stop> {
+    config::folder(&environment).ok_or_else(|| Stop::configuration("there is no home folder: use --out FILE"))
 }
 
 fn user_file() -> Result<PathBuf, Stop> {
-    let home = config::home(&environment).ok_or_else(|| Stop::failed("there is no home folder"))?;
+    let home = config::home(&environment).ok_or_else(|| Stop::configuration("there is no home folder"))?;
     Ok(home.join("config.yaml"))
-}
-
-fn print_path(invocation: &Invocation<'_>, path: &Path) -> Result<(), Stop> {
-    if output::asks_for(invocation.matches, "path") {
-        output::line(&path.display().to_string())?;
-    }
-    Ok(())
 }
 
 pub(crate) fn create(invocation: &Invocation<'_>) -> Outcome {
     let place = invocation.place;
     let alias = invocation.text("name").unwrap_or_default();
-    if !config::is_alias(alias) {
-        return Err(place.wrong(format!(
-            "Invalid value for 'ALIAS': '{alias}' must not be empty, a dot or two, nor contain a slash."
-        )));
-    }
+    credentials::check_alias(place, "ALIAS", alias)?;
     let path = match invocation.text("out") {
         Some(path) => PathBuf::from(path),
         None => folder()?.join(format!("{alias}.yaml")),
@@ -94,82 +84,57 @@ pub(crate) fn create(invocation: &Invocation<'_>) -> Outcome {
     let known = config::clients(&environment);
     let taken = known.iter().any(|(name, _)| name == alias);
     if invocation.text("out").is_none() && taken {
-        return Err(Stop::failed(format!("A client with the name '{alias}' already exists.")));
+        return Err(Stop::usage(format!("A client with the name '{alias}' already exists.")));
     }
     let silent = invocation.flag("nointeractive");
-    if invocation.flag("insecure-tls") && !silent {
-        prompt::confirm(
-            "The lab will not have to prove its name: whoever is in between can read and change everything. Continue?",
-        )?;
-    }
-    let given =
-        |option: &str, what: &str, ask: fn(&str) -> Result<String, Stop>| match invocation.text(option) {
-            Some(text) => Ok(text.to_owned()),
-            None if silent => {
-                let option = if option == "client-name" { "name" } else { option };
-                Err(place.wrong(format!("Missing option '--{option}'.")))
-            }
-            None => ask(what),
-        };
+    let insecure = credentials::is_insecure(invocation, silent)?;
+    credentials::check_tokens(invocation)?;
+    let given = |option: &str, what: &str, ask: prompt::Ask| {
+        if let Some(text) = invocation.text(option) {
+            return Ok(text.to_owned());
+        }
+        let option = if option == "client-name" { "name" } else { option };
+        prompt::missing(place, silent, option, what, ask)
+    };
     let namespace = given("namespace", "Namespace", prompt::ask)?;
     let name = given("client-name", "Name of the client", prompt::ask)?;
     let endpoint = given("endpoint", "Where the lab is (HOST:PORT)", prompt::ask)?;
-    config::place(&endpoint)
-        .map_err(|error| place.wrong(format!("Invalid value for '--endpoint': {error}")))?;
-    let token = match invocation.text("token-file") {
-        Some(file) => files::read(Path::new(file))?.text.trim().to_owned(),
-        None => given("token", "Token", prompt::secret)?,
-    };
+    credentials::check_endpoint(place, &endpoint)?;
+    let token = credentials::token(invocation, || given("token", "Token", prompt::secret))?;
     let everything = invocation.flag("unsafe");
     let allow = match invocation.text("allow") {
         Some(list) => list.to_owned(),
         None if silent || everything => String::new(),
-        None => prompt::ask_or_nothing("Driver classes that may be used, with commas (* for all)")?,
+        None => prompt::missing(place, silent, "allow", prompt::DRIVERS, prompt::ask_or_nothing)?,
     };
-    let allow: Vec<_> =
-        allow.split(',').map(str::trim).filter(|pattern| !pattern.is_empty()).map(str::to_owned).collect();
-    let ca = match invocation.text("ca") {
-        Some(file) => base64(files::read(Path::new(file))?.text.as_bytes()),
-        None => String::new(),
-    };
-    let config = Client {
-        namespace,
-        name,
-        endpoint,
-        ca,
-        insecure: invocation.flag("insecure-tls"),
-        token,
-        allow,
-        everything,
-    };
+    let allow = credentials::patterns(&allow);
+    let ca = credentials::authority(invocation)?;
+    let config = Client { namespace, name, endpoint, ca, insecure, token, refresh: None, allow, everything };
     files::write_private(&path, &config.text()?)?;
     if invocation.text("out").is_none() && known.is_empty() {
         choose(Some(alias))?;
     }
-    print_path(invocation, &path)?;
+    credentials::print_path(invocation, &path)?;
     Ok(0)
 }
 
-fn base64(bytes: &[u8]) -> String {
-    use base64::{Engine as _, prelude::BASE64_STANDARD};
-    BASE64_STANDARD.encode(bytes)
-}
-
 /// The content of a client's file.
-struct Client {
-    namespace: String,
-    name: String,
-    endpoint: String,
-    ca: String,
-    insecure: bool,
-    token: String,
-    allow: Vec<String>,
-    everything: bool,
+pub(crate) struct Client {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) endpoint: String,
+    /// Certificates (PEM) in base64, or nothing.
+    pub(crate) ca: String,
+    pub(crate) insecure: bool,
+    pub(crate) token: String,
+    pub(crate) refresh: Option<String>,
+    pub(crate) allow: Vec<String>,
+    pub(crate) everything: bool,
 }
 
 impl Client {
     /// As it is written, in the order of the keys that existing clients write.
-    fn text(&self) -> Result<String, Stop> {
+    pub(crate) fn text(&self) -> Result<String, Stop> {
         #[derive(serde::Serialize)]
         #[serde(rename_all = "camelCase")]
         struct File<'a> {
@@ -179,6 +144,8 @@ impl Client {
             endpoint: &'a str,
             tls: Value,
             token: &'a str,
+            #[serde(rename = "refresh_token", skip_serializing_if = "Option::is_none")]
+            refresh_token: Option<&'a str>,
             grpc_options: Map<String, Value>,
             drivers: Value,
             shell: Value,
@@ -190,22 +157,23 @@ impl Client {
             endpoint: &self.endpoint,
             tls: json!({ "ca": self.ca, "insecure": self.insecure }),
             token: &self.token,
+            refresh_token: self.refresh.as_deref(),
             grpc_options: Map::new(),
             drivers: json!({ "allow": self.allow, "unsafe": self.everything }),
             shell: json!({ "use_profiles": false }),
         };
-        serde_yaml::to_string(&file).map_err(|error| Stop::failed(error.to_string()))
+        serde_yaml::to_string(&file).map_err(|error| Stop::infrastructure(error.to_string()))
     }
 }
 
 /// Makes a client the default, or none.
-fn choose(alias: Option<&str>) -> Result<(), Stop> {
+pub(crate) fn choose(alias: Option<&str>) -> Result<(), Stop> {
     let config = json!({
         "apiVersion": "jumpstarter.dev/v1alpha1",
         "kind": "UserConfig",
         "config": { "current-client": alias },
     });
-    let text = serde_yaml::to_string(&config).map_err(|error| Stop::failed(error.to_string()))?;
+    let text = serde_yaml::to_string(&config).map_err(|error| Stop::infrastructure(error.to_string()))?;
     files::write_private(&user_file()?, &text)
 }
 
@@ -213,8 +181,9 @@ pub(crate) fn delete(invocation: &Invocation<'_>) -> Outcome {
     let alias = invocation.text("name").unwrap_or_default();
     let path = config::file(alias, &environment)?;
     std::fs::remove_file(&path).map_err(|error| {
-        Stop::failed(format!("cannot remove {}: {}", path.display(), files::reason(&error)))
+        Stop::configuration(format!("cannot remove {}: {}", path.display(), files::reason(&error)))
     })?;
+    Notes::forget(&path);
     if config::current(&environment)?.as_deref() == Some(alias) {
         let next = config::clients(&environment).into_iter().next().map(|(alias, _)| alias);
         choose(next.as_deref())?;
@@ -223,7 +192,7 @@ pub(crate) fn delete(invocation: &Invocation<'_>) -> Outcome {
             None => "There is no default client any more.".to_owned(),
         });
     }
-    print_path(invocation, &path)?;
+    credentials::print_path(invocation, &path)?;
     Ok(0)
 }
 
@@ -231,7 +200,7 @@ pub(crate) fn choose_default(invocation: &Invocation<'_>) -> Outcome {
     let alias = invocation.text("name").unwrap_or_default();
     let path = config::file(alias, &environment)?;
     choose(Some(alias))?;
-    print_path(invocation, &path)?;
+    credentials::print_path(invocation, &path)?;
     Ok(0)
 }
 
@@ -265,8 +234,8 @@ pub(crate) fn list(invocation: &Invocation<'_>) -> Outcome {
         Format::Json => output::json(&listed)?,
         Format::Yaml => output::sorted_yaml(&listed)?,
         Format::Name => output::lines(names.iter().map(String::as_str))?,
-        Format::Table => {
-            output::resources(&["CURRENT", "ALIAS", "ENDPOINT", "PATH"], rows)?;
+        Format::Table(room) => {
+            output::resources(&["CURRENT", "ALIAS", "ENDPOINT", "PATH"], &rows, room)?;
         }
     }
     Ok(0)

@@ -1,4 +1,4 @@
-//! `jmp config exporter`.
+//! `jmp config exporter check`.
 
 use std::{
     path::{Path, PathBuf},
@@ -85,7 +85,7 @@ pub(crate) fn check(invocation: &Invocation<'_>) -> Outcome {
     match Format::of(invocation.matches) {
         Format::Json => output::json(&checked)?,
         Format::Yaml => output::yaml(&checked)?,
-        Format::Table | Format::Name => {
+        Format::Table(_) | Format::Name => {
             for (index, file) in checked.iter().enumerate() {
                 let told = |file: &Checked| !file.problems.is_empty();
                 if index > 0 && (told(file) || checked.get(index - 1).is_some_and(told)) {
@@ -101,6 +101,17 @@ pub(crate) fn check(invocation: &Invocation<'_>) -> Outcome {
         }
     }
     Ok(if checked.iter().all(|file| file.ok) { 0 } else { FAILURE })
+}
+
+/// What is wrong with one file, as far as that can be told without opening anything.
+pub(crate) fn problems(path: &Path, registry: &Registry) -> Problems {
+    let (name, Text { text, mut problems }) = files::read_for_check(path);
+    match text.map(|text| plan::check(&name, &text, registry, files::environment)) {
+        Some(Ok(plan)) => problems.append(plan.warnings),
+        Some(Err(found)) => problems.append(found),
+        None => {}
+    }
+    problems
 }
 
 /// What is wrong with one file.

@@ -12,7 +12,7 @@ use crate::{
 pub(crate) const ABOUT: &str = "List the drivers that exporter files can name";
 
 pub(crate) fn arguments(command: Command) -> Command {
-    command.arg(output::option(&["json", "yaml", "name"]))
+    command.args(output::options(&["json", "yaml", "name"]))
 }
 
 /// One driver, as machines read it.
@@ -47,12 +47,12 @@ pub(crate) fn list(invocation: &Invocation<'_>) -> Outcome {
         Format::Json => output::json(&rows)?,
         Format::Yaml => output::yaml(&rows)?,
         Format::Name => output::lines(rows.iter().map(|row| row.name))?,
-        Format::Table if rows.is_empty() => output::line("No drivers found.")?,
-        Format::Table => {
+        Format::Table(_) if rows.is_empty() => output::line("No drivers found.")?,
+        Format::Table(room) => {
             let cells = rows
                 .iter()
                 .map(|row| [row.name.to_owned(), row.type_name.to_owned(), row.description.clone()]);
-            output::table(["NAME", "TYPE", "DESCRIPTION"], cells.collect())?;
+            output::table(["NAME", "TYPE", "DESCRIPTION"], cells.collect(), room)?;
         }
     }
     Ok(0)

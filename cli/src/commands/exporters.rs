@@ -43,7 +43,7 @@ pub(crate) fn arguments(command: Command) -> Command {
         .arg(flag("allow-disabled", "Also those that are disabled"))
         .arg(flag("show-hidden-labels", "Also show labels that the lab hides"))
         .arg(page())
-        .arg(output::option(&["json", "yaml", "name"]))
+        .args(output::options(&["json", "yaml", "name"]))
 }
 
 /// What else is shown of each.
@@ -135,9 +135,9 @@ pub(crate) fn get(invocation: &Invocation<'_>) -> Outcome {
         Format::Json => output::json(&shown())?,
         Format::Yaml => output::sorted_yaml(&shown())?,
         Format::Name => output::lines(exporters.iter().map(|exporter| short(&exporter.name)))?,
-        Format::Table => {
-            let rows = exporters.iter().map(|exporter| row(exporter, with, &leases)).collect();
-            output::resources(&with.titles(), rows)?;
+        Format::Table(room) => {
+            let rows: Vec<_> = exporters.iter().map(|exporter| row(exporter, with, &leases)).collect();
+            output::resources(&with.titles(), &rows, room)?;
         }
     }
     Ok(0)

@@ -5,7 +5,7 @@ use std::{io::IsTerminal as _, time::Duration};
 use clap::{Arg, ArgAction, Command};
 use jumpstarter_core::{Selector, selector::Requirement};
 use jumpstarter_lease::{
-    Acquiring, Controller, Lease, Standing, Wanted,
+    Acquiring, Lease, Standing, Wanted,
     controller::{Changes, Leases},
 };
 use serde_json::json;
@@ -15,7 +15,7 @@ use crate::{
     commands::Invocation,
     output::{self, Format},
     prompt,
-    report::{FAILURE, Outcome, Stop},
+    report::{Outcome, Stop},
     runtime,
     signals::Signals,
     style::{self, printable},
@@ -74,7 +74,7 @@ pub(crate) fn create_arguments(command: Command) -> Command {
                 .num_args(0..=1)
                 .help("Wait until it has its exporter; after TIME it is given back and this fails"),
         )
-        .arg(output::option(&["json", "yaml", "name"]))
+        .args(output::options(&["json", "yaml", "name"]))
 }
 
 pub(crate) fn get_arguments(command: Command) -> Command {
@@ -84,11 +84,11 @@ pub(crate) fn get_arguments(command: Command) -> Command {
         .arg(flag("all-clients", "Those of all clients").short('A'))
         .arg(option("tag-filter", "SELECTOR", "Only those with these tags"))
         .arg(page())
-        .arg(output::option(&["json", "yaml", "name", "wide"]))
+        .args(output::options(&["json", "yaml", "name", "wide"]))
 }
 
 fn lease_name() -> Arg {
-    Arg::new("name").value_name("NAME").required(true).help("Which lease")
+    Arg::new("lease").value_name("NAME").required(true).help("Which lease")
 }
 
 pub(crate) fn update_arguments(command: Command) -> Command {
@@ -97,12 +97,12 @@ pub(crate) fn update_arguments(command: Command) -> Command {
         .arg(option("duration", "TIME", "How long it lasts, from its begin"))
         .arg(option("begin-time", "TIME", "When it begins, if it has not begun"))
         .arg(option("to-client", "CLIENT", "Whose it is to be"))
-        .arg(output::option(&["json", "yaml", "name"]))
+        .args(output::options(&["json", "yaml", "name"]))
 }
 
 pub(crate) fn delete_arguments(command: Command) -> Command {
     client::options(command)
-        .arg(Arg::new("name").value_name("NAME").num_args(0..).help("Which leases"))
+        .arg(Arg::new("lease").value_name("NAME").num_args(0..).help("Which leases"))
         .arg(selector("Your own that ask for these labels; can be repeated"))
         .arg(flag("all", "All your own").short('a'))
         .arg(flag("all-clients", "Those of all clients").short('A'))
@@ -126,6 +126,15 @@ pub(crate) fn create(invocation: &Invocation<'_>) -> Outcome {
     if wanted.selector.is_empty() && wanted.exporter.is_none() {
         return Err(place.wrong("one of --selector/-l or --name/-n is required"));
     }
+    if let Some(begin) = wanted.begin
+        && begin.checked_add(wanted.lasts()).is_ok_and(|end| end <= jiff::Timestamp::now())
+    {
+        return Err(place.wrong(format!(
+            "Invalid value for '--begin-time': a lease from {} on for {} is over already",
+            table::local(begin),
+            table::span(wanted.lasts())
+        )));
+    }
     let wait = matches.value_source("wait").is_some();
     let limit = values::duration_of(matches, place, "wait", Duration::ZERO)?;
     let format = Format::of(matches);
@@ -140,6 +149,7 @@ pub(crate) fn create(invocation: &Invocation<'_>) -> Outcome {
     if let Standing::Unsatisfiable(why) | Standing::Invalid(why) = lease.standing() {
         output::notice(&format!("{} the lease cannot be satisfied: {}", style::warning(), printable(&why)));
     }
+    table::begins(&lease);
     table::lease(&lease, format)?;
     Ok(0)
 }
@@ -150,12 +160,13 @@ fn create_and_wait(
     limit: Option<Duration>,
     format: Format,
 ) -> Outcome {
-    let access = client::access(&client::choice(invocation.matches, invocation.place)?)?;
-    let limit = limit.unwrap_or(Duration::from_secs(access.limits.acquisition_timeout));
+    let choice = client::choice(invocation.matches, invocation.place)?;
     let waited = runtime::single()?.block_on(async {
         let mut signals = Signals::listen()?;
+        let access = client::access(&choice).await?;
+        let limit = limit.unwrap_or(Duration::from_secs(access.limits.acquisition_timeout));
         let controller = tokio::select! {
-            controller = Controller::connect(access) => controller?,
+            controller = client::connect(access) => controller?,
             signal = signals.next() => return Err(Stop::Signal(signal)),
         };
         let waiting = Waiting::new();
@@ -264,7 +275,7 @@ pub(crate) fn get(invocation: &Invocation<'_>) -> Outcome {
             }
         }
         Format::Name => output::lines(leases.iter().map(|lease| lease.name.as_str()))?,
-        Format::Table => table::leases(&leases, output::asks_for(matches, "wide"))?,
+        Format::Table(room) => table::leases(&leases, output::asks_for(matches, "wide"), room)?,
     }
     Ok(0)
 }
@@ -286,8 +297,17 @@ pub(crate) fn update(invocation: &Invocation<'_>) -> Outcome {
         return Err(place.wrong("at least one of --duration, --begin-time or --to-client is required"));
     }
     invocation.log.start();
-    let name = invocation.text("name").unwrap_or_default();
-    let lease = client::with(&choice, async |controller| Ok(controller.update_lease(name, changes).await?))?;
+    let name = invocation.text("lease").unwrap_or_default();
+    let lease = client::with(&choice, async |controller| {
+        let mut changes = changes;
+        // Controllers take another begin only with a duration: the one that it has is to stay.
+        if changes.begin.is_some() && changes.duration.is_none() {
+            let known = controller.lease(name).await?.duration;
+            changes.duration = known.and_then(|lasts| Duration::try_from(lasts).ok());
+        }
+        Ok(controller.update_lease(name, changes).await?)
+    })?;
+    table::begins(&lease);
     table::lease(&lease, Format::of(matches))?;
     Ok(0)
 }
@@ -295,11 +315,11 @@ pub(crate) fn update(invocation: &Invocation<'_>) -> Outcome {
 pub(crate) fn delete(invocation: &Invocation<'_>) -> Outcome {
     let (matches, place) = (invocation.matches, invocation.place);
     let choice = client::choice(matches, place)?;
-    let mut names: Vec<String> = matches.get_many::<String>("name").unwrap_or_default().cloned().collect();
+    let mut names: Vec<String> = matches.get_many::<String>("lease").unwrap_or_default().cloned().collect();
     let selector = values::selector_of(matches, place, "selector")?.filter(|text| !text.is_empty());
     let (all, everybody) = (invocation.flag("all"), invocation.flag("all-clients"));
     if names.is_empty() && selector.is_none() && !all && !everybody {
-        return Err(Stop::failed("One of NAMES, --selector, --all or --all-clients must be specified"));
+        return Err(Stop::usage("One of NAMES, --selector, --all or --all-clients must be specified"));
     }
     invocation.log.start();
     client::with(&choice, async |controller| {
@@ -310,7 +330,7 @@ pub(crate) fn delete(invocation: &Invocation<'_>) -> Outcome {
             let found = controller.leases(&wanted).await?;
             names.extend(found.into_iter().filter(|lease| filter.takes(lease)).map(|lease| lease.name));
             if names.is_empty() {
-                return Err(Stop::failed("no leases found matching the criteria"));
+                return Err(Stop::usage("no leases found matching the criteria"));
             }
             if everybody && std::io::stdin().is_terminal() && !invocation.flag("yes") {
                 let count = names.len();
@@ -319,18 +339,20 @@ pub(crate) fn delete(invocation: &Invocation<'_>) -> Outcome {
                 ))?;
             }
         }
-        let mut failed = false;
+        // Of the first one that failed.
+        let mut failed = None;
         for name in &names {
             match controller.delete_lease(name).await {
                 Ok(()) if Format::of(matches) == Format::Name => output::line(name)?,
                 Ok(()) => output::line(&format!("lease \"{name}\" deleted"))?,
                 Err(error) => {
-                    failed = true;
-                    Stop::from(error).print();
+                    let stop = Stop::from(error);
+                    stop.print();
+                    failed.get_or_insert(stop.code());
                 }
             }
         }
-        Ok(if failed { FAILURE } else { 0 })
+        Ok(failed.unwrap_or(0))
     })
 }
 

@@ -2,23 +2,31 @@
 
 #[cfg(feature = "lab")]
 pub(crate) mod admin;
+pub(crate) mod auth;
 pub(crate) mod client;
 pub(crate) mod completion;
 pub(crate) mod config;
+mod credentials;
 pub(crate) mod driver;
+pub(crate) mod exporter;
 pub(crate) mod exporters;
 pub(crate) mod leases;
+pub(crate) mod login;
 pub(crate) mod run;
 pub(crate) mod schema;
 #[cfg(feature = "lab")]
 pub(crate) mod serve;
+#[cfg(feature = "lab")]
+pub(crate) mod share;
 pub(crate) mod shell;
 pub(crate) mod version;
 
 use clap::{ArgMatches, Command};
 
 use crate::{
-    Program, logging,
+    Program,
+    complete::ask,
+    logging,
     report::Outcome,
     words::{self, Found, Place, Word},
 };
@@ -88,7 +96,36 @@ pub(crate) static JMP: Verb = Verb {
     },
     does: Does::Group(&[
         #[cfg(feature = "lab")]
-        ADMIN,
+        admin::ADMIN,
+        Verb {
+            name: "auth",
+            aliases: &[],
+            about: "The token of a client",
+            arguments: |command| command,
+            does: Does::Group(&[
+                Verb {
+                    name: "refresh",
+                    aliases: &[],
+                    about: auth::REFRESH,
+                    arguments: auth::arguments,
+                    does: Does::Run(auth::refresh),
+                },
+                Verb {
+                    name: "rotate",
+                    aliases: &[],
+                    about: auth::ROTATE,
+                    arguments: auth::arguments,
+                    does: Does::Run(auth::rotate),
+                },
+                Verb {
+                    name: "status",
+                    aliases: &[],
+                    about: auth::STATUS,
+                    arguments: auth::status_arguments,
+                    does: Does::Run(auth::status),
+                },
+            ]),
+        },
         Verb {
             name: "completion",
             aliases: &[],
@@ -103,19 +140,7 @@ pub(crate) static JMP: Verb = Verb {
             arguments: |command| command,
             does: Does::Group(&[
                 CLIENT,
-                Verb {
-                    name: "exporter",
-                    aliases: &["e", "exporters"],
-                    about: "Exporter files",
-                    arguments: |command| command,
-                    does: Does::Group(&[Verb {
-                        name: "check",
-                        aliases: &[],
-                        about: config::ABOUT,
-                        arguments: config::arguments,
-                        does: Does::Run(config::check),
-                    }]),
-                },
+                EXPORTER,
                 Verb {
                     name: "schema",
                     aliases: &["schemas"],
@@ -188,6 +213,13 @@ pub(crate) static JMP: Verb = Verb {
                     does: Does::Run(leases::get),
                 },
             ]),
+        },
+        Verb {
+            name: "login",
+            aliases: &[],
+            about: login::ABOUT,
+            arguments: login::arguments,
+            does: Does::Run(login::run),
         },
         Verb {
             name: "run",
@@ -266,6 +298,51 @@ const CLIENT: Verb = Verb {
     ]),
 };
 
+/// The files of exporters.
+const EXPORTER: Verb = Verb {
+    name: "exporter",
+    aliases: &["e", "exporters"],
+    about: "Exporter files",
+    arguments: |command| command,
+    does: Does::Group(&[
+        Verb {
+            name: "check",
+            aliases: &[],
+            about: config::ABOUT,
+            arguments: config::arguments,
+            does: Does::Run(config::check),
+        },
+        Verb {
+            name: "create",
+            aliases: &["c"],
+            about: exporter::CREATE,
+            arguments: exporter::create_arguments,
+            does: Does::Run(exporter::create),
+        },
+        Verb {
+            name: "delete",
+            aliases: &["del", "d", "rm"],
+            about: exporter::DELETE,
+            arguments: exporter::delete_arguments,
+            does: Does::Run(exporter::delete),
+        },
+        Verb {
+            name: "edit",
+            aliases: &[],
+            about: exporter::EDIT,
+            arguments: exporter::edit_arguments,
+            does: Does::Run(exporter::edit),
+        },
+        Verb {
+            name: "list",
+            aliases: &["ls", "get"],
+            about: exporter::LIST,
+            arguments: exporter::list_arguments,
+            does: Does::Run(exporter::list),
+        },
+    ]),
+};
+
 const VERSION: Verb = Verb {
     name: "version",
     aliases: &["ver", "v"],
@@ -273,91 +350,6 @@ const VERSION: Verb = Verb {
     arguments: version::arguments,
     does: Does::Run(version::run),
 };
-
-/// What the owner of a lab does.
-#[cfg(feature = "lab")]
-const ADMIN: Verb = Verb {
-    name: "admin",
-    aliases: &[],
-    about: "Clients, exporters and leases of a lab, for its owner",
-    arguments: admin::lab,
-    does: Does::Group(&[
-        Verb {
-            name: "backup",
-            aliases: &[],
-            about: "Write a copy of everything that the lab remembers",
-            arguments: admin::backup_arguments,
-            does: Does::Run(admin::backup),
-        },
-        Verb {
-            name: "create",
-            aliases: &["c"],
-            about: "Make clients, exporters and access policies",
-            arguments: |command| command,
-            does: Does::Group(&[
-                verb("client", "Make a client", admin::create_client, admin::create_a_client),
-                verb("exporter", "Make an exporter", admin::create_exporter, admin::create_an_exporter),
-                verb("policy", "Make an access policy", admin::create_policy, admin::create_a_policy),
-            ]),
-        },
-        Verb {
-            name: "delete",
-            aliases: &["del", "d"],
-            about: "Remove clients, exporters and access policies",
-            arguments: |command| command,
-            does: Does::Group(&[
-                verb("client", "Remove a client; its leases end", admin::delete, admin::delete_client),
-                verb("exporter", "Remove an exporter with its leases", admin::delete, admin::delete_exporter),
-                verb("policy", "Remove an access policy", admin::delete, admin::delete_policy),
-            ]),
-        },
-        Verb {
-            name: "get",
-            aliases: &["g"],
-            about: "Look at what is there",
-            arguments: |command| command,
-            does: Does::Group(&[
-                verb("client", "Show clients", admin::get, admin::get_clients),
-                verb("exporter", "Show exporters", admin::get, admin::get_exporters),
-                verb("lease", "Show leases", admin::get, admin::get_leases),
-                verb("policy", "Show access policies", admin::get, admin::get_policies),
-            ]),
-        },
-        Verb {
-            name: "restore",
-            aliases: &[],
-            about: "Put a backup in the place of what a lab remembers; the lab must not be running",
-            arguments: admin::restore_arguments,
-            does: Does::Run(admin::restore),
-        },
-        Verb {
-            name: "rotate",
-            aliases: &[],
-            about: "New tokens in place of all old ones",
-            arguments: |command| command,
-            does: Does::Group(&[
-                verb("client", "A new token for a client", admin::rotate_client, admin::rotate_a_client),
-                verb(
-                    "exporter",
-                    "A new token for an exporter",
-                    admin::rotate_exporter,
-                    admin::rotate_an_exporter,
-                ),
-            ]),
-        },
-    ]),
-};
-
-/// A command without other names.
-#[cfg(feature = "lab")]
-const fn verb(
-    name: &'static str,
-    about: &'static str,
-    arguments: fn(Command) -> Command,
-    run: fn(&Invocation<'_>) -> Outcome,
-) -> Verb {
-    Verb { name, aliases: &[], about, arguments, does: Does::Run(run) }
-}
 
 impl Word for Verb {
     fn name(&self) -> &str {
@@ -379,12 +371,24 @@ impl Word for Verb {
         }
     }
 
-    fn values(&self, argument: &str) -> Vec<String> {
+    #[cfg(feature = "lab")]
+    fn refused(&self, typed: &str) -> Option<String> {
+        admin::refused_word(self, typed)
+    }
+
+    fn values(&self, argument: &str, before: &[String]) -> Vec<String> {
         match (argument, self.name) {
-            ("exporter", _) => crate::files::exporters(),
+            ("exporter", _) | ("file", "check") => crate::files::exporters(),
+            ("driver", "schema") => {
+                crate::DRIVERS.iter().map(|driver| driver.spec().type_name.to_owned()).collect()
+            }
             ("client", _) | ("name", "use") => client::aliases(),
             // Of the commands with this name, one removes a client.
             ("name", "delete") if self.about == client::DELETE => client::aliases(),
+            // `create lease` and `shell`; what is called a lease elsewhere has no name of an exporter.
+            ("name", "lease" | "shell") => ask::exporters(before),
+            ("lease", _) => ask::leases(before),
+            ("selector", "lease" | "leases" | "shell" | "exporters") => ask::labels(before),
             _ => Vec::new(),
         }
     }

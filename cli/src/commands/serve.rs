@@ -9,11 +9,13 @@ use std::{
 };
 
 use clap::{Arg, ArgAction, Command, ValueHint};
-use jumpstarter_lab::{Data, LabConfig, Protection, Serving, Settings};
+use jumpstarter_lab::{
+    Data, LabConfig, Protection, Serving, Settings, certificate::is_name, config::is_endpoint,
+};
 
 use crate::{
-    commands::Invocation,
-    files, output,
+    commands::{Invocation, share},
+    files, logging, output,
     report::{FAILURE, Outcome, Signalled, Stop},
     runtime,
     signals::Signals,
@@ -56,7 +58,16 @@ pub(crate) fn arguments(command: Command) -> Command {
             "FILE",
             "How the lab is run: identity providers, routers elsewhere, hidden labels",
         )))
+        .arg(
+            option(
+                "invite",
+                "CLIENT",
+                "Print the command with which somebody elsewhere logs in as this client; can be repeated",
+            )
+            .action(ArgAction::Append),
+        )
         .arg(flag("insecure", "Speak clear text, for something in front of the lab that does TLS"))
+        .args(logging::options())
 }
 
 /// The lab of this user.
@@ -66,7 +77,7 @@ pub(crate) fn own() -> Result<PathBuf, Stop> {
         return Ok(lab);
     }
     let data = set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share")));
-    let data = data.ok_or_else(|| Stop::failed("there is no home folder: name the lab's folder"))?;
+    let data = data.ok_or_else(|| Stop::configuration("there is no home folder: name the lab's folder"))?;
     Ok(data.join("jumpstarter/lab"))
 }
 
@@ -76,15 +87,18 @@ pub(crate) fn run(invocation: &Invocation<'_>) -> Outcome {
     let listen: SocketAddr = listen.parse().map_err(|_| {
         place.wrong(format!("'--listen': {listen:?} is not ADDRESS:PORT, such as 0.0.0.0:8082 or [::]:8082."))
     })?;
-    if let Some(endpoint) = invocation.text("endpoint")
-        && endpoint
-            .rsplit_once(':')
-            .is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err())
-    {
-        return Err(place.wrong(format!("'--endpoint': {endpoint:?} is not HOST:PORT.")));
+    if let Some(endpoint) = invocation.text("endpoint").filter(|endpoint| !is_endpoint(endpoint)) {
+        return Err(place.wrong(format!(
+            "'--endpoint': {endpoint:?} is not HOST:PORT, without a scheme, such as lab.example.com:8082."
+        )));
     }
     let names: Vec<String> =
         invocation.matches.get_many::<String>("name").unwrap_or_default().cloned().collect();
+    if let Some(name) = names.iter().find(|name| !is_name(name)) {
+        return Err(place.wrong(format!(
+            "'--name': {name:?} is neither a host name, such as lab.example.com, nor an address, such as 192.0.2.1."
+        )));
+    }
     let protection =
         match (invocation.flag("insecure"), invocation.text("tls-cert"), invocation.text("tls-key")) {
             (true, None, None) if names.is_empty() => Protection::None,
@@ -94,7 +108,7 @@ pub(crate) fn run(invocation: &Invocation<'_>) -> Outcome {
             (false, Some(chain), Some(key)) if names.is_empty() => {
                 let read = |path: &str| {
                     std::fs::read(path).map_err(|error| {
-                        Stop::failed(format!("cannot read {path}: {}", files::reason(&error)))
+                        Stop::configuration(format!("cannot read {path}: {}", files::reason(&error)))
                     })
                 };
                 Protection::Given { chain: read(chain)?, key: read(key)? }
@@ -123,20 +137,27 @@ pub(crate) fn run(invocation: &Invocation<'_>) -> Outcome {
     };
     let controller_key = std::env::var_os("CONTROLLER_KEY").map(OsString::into_vec);
     let settings = Settings { listen, endpoint, protection, config, controller_key };
+    let invited: Vec<String> =
+        invocation.matches.get_many::<String>("invite").unwrap_or_default().cloned().collect();
     let runtime = runtime::threads()?;
-    let outcome = runtime.block_on(serve(folder, settings));
+    let outcome = runtime.block_on(serve(folder, settings, &invited));
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome
 }
 
-async fn serve(folder: PathBuf, settings: Settings) -> Outcome {
+async fn serve(folder: PathBuf, settings: Settings, invited: &[String]) -> Outcome {
     let mut signals = Signals::listen()?;
-    let data = Data::open(&folder).map_err(Stop::failed)?;
+    let data = Data::open(&folder).map_err(Stop::configuration)?;
     let new = data.is_new();
-    let mut serving = Serving::start(data, &settings).await.map_err(Stop::failed)?;
+    let mut serving = Serving::start(data, &settings).await.map_err(Stop::infrastructure)?;
     tracing::info!(address = %serving.address, endpoint = serving.endpoint, data = %folder.display(), "the lab is ready");
-    if new {
-        welcome(&folder);
+    for name in invited {
+        // A secret: it goes to whoever looks, and not into the log.
+        let invitation = share::invitation(&folder, name, &serving).await?;
+        output::line(&invitation)?;
+    }
+    if new && invited.is_empty() {
+        welcome(&folder, &settings);
     }
     let signal = tokio::select! {
         signal = signals.next() => Some(signal),
@@ -154,12 +175,29 @@ async fn serve(folder: PathBuf, settings: Settings) -> Outcome {
     }
 }
 
+/// What has to be done before anybody can connect with a lab that speaks clear text, which neither clients nor exporters do.
+fn front(settings: &Settings) -> Option<String> {
+    match (&settings.protection, &settings.endpoint) {
+        (Protection::Own { .. } | Protection::Given { .. }, _) => None,
+        (Protection::None, Some(endpoint)) => Some(format!(
+            "It speaks clear text, which neither clients nor exporters do: what does TLS for it has to be at {endpoint}."
+        )),
+        (Protection::None, None) => Some(
+            "It speaks clear text, which neither clients nor exporters do, and what follows does not work yet. Set something up in \
+             front of it that does TLS, with a certificate that all of them trust, and start the lab again with \
+             `--endpoint HOST:PORT`, where that is: the files that are made then lead there."
+                .to_owned(),
+        ),
+    }
+}
+
 /// What to do with a lab that nobody has used yet.
-fn welcome(folder: &std::path::Path) {
+fn welcome(folder: &Path, settings: &Settings) {
     let lab = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let lab = quoted(&lab.display().to_string());
+    let front = front(settings).map(|front| format!("{front}\n\n")).unwrap_or_default();
     output::notice(&format!(
-        "\nThis lab is new. Make an exporter, a client and a first lease, on this machine:\n\n  \
+        "\nThis lab is new. {front}Make an exporter, a client and a first lease, on this machine:\n\n  \
          jmp admin --lab {lab} create exporter rig --label board=demo --out rig.yaml\n  \
          jmp admin --lab {lab} create client me --allow '*' --out me.yaml\n  \
          jmp create lease --client-config me.yaml --selector board=demo\n\n\

@@ -1,6 +1,7 @@
 //! `jmp shell`: a command, or an interactive shell, with an exporter behind it.
 
 mod leased;
+mod lines;
 
 use std::{ffi::OsString, io::IsTerminal as _, path::PathBuf, time::Duration};
 
@@ -9,8 +10,10 @@ use jumpstarter_client::{Connection, Credentials, Device, Endpoint, LogLine, Opt
 use jumpstarter_core::{config::Problems, log::Severity};
 use jumpstarter_exporter::{local::Local, plan};
 use jumpstarter_lease::{Unusable, Wanted, session};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use self::lines::Log;
 use crate::{
     Program, child, client,
     commands::Invocation,
@@ -34,6 +37,9 @@ const EVERY_DRIVER: &str = "UNSAFE";
 
 /// Shortest time for getting a lease, and for reaching its exporter: less would never succeed.
 const SHORTEST: Duration = Duration::from_secs(5);
+
+/// How long asking for something may take that a command can do without: the message of the day, the labels of the exporter.
+const ASIDE: Duration = Duration::from_secs(5);
 
 /// Options that are about a lease.
 const LEASE: &[&str] = &[
@@ -281,6 +287,17 @@ fn greet(words: &[OsString], motd: &str) {
     }
 }
 
+/// The same for an exporter whose hook was waited for, and may have added to what it wants to have said.
+async fn welcome(words: &[OsString], connection: &Connection, device: &Device) {
+    // Only people read it.
+    let now = if words.is_empty() {
+        timeout(ASIDE, connection.report()).await.ok().and_then(Result::ok)
+    } else {
+        None
+    };
+    greet(words, now.as_ref().map_or(device.motd(), |report| report.motd.as_str()));
+}
+
 fn notice(text: &str) {
     // Where nobody reads, nobody needs to be told.
     let _ = std::io::Write::write_all(&mut std::io::stderr().lock(), format!("{text}\n").as_bytes());
@@ -294,11 +311,11 @@ async fn direct(
     everything: bool,
     signals: &mut Signals,
 ) -> Outcome {
-    let device = tokio::select! {
-        device = reach(endpoint, options, everything) => device?,
+    let (device, _log) = tokio::select! {
+        reached = reach(endpoint, options, everything) => reached?,
         signal = signals.next() => return Err(Stop::Signal(signal)),
     };
-    greet(words, device.motd());
+    welcome(words, device.connection(), &device).await;
     // Commands know two ways to a port: clear text, and encrypted with a proof of identity. For anything else, this
     // process makes the connections.
     let tunnel = match options.connect.security {
@@ -316,19 +333,19 @@ async fn direct(
 }
 
 /// Connects, shows the log, and waits until the exporter is ready.
-async fn reach(endpoint: &Endpoint, options: &Options, everything: bool) -> Result<Device, Stop> {
+async fn reach(endpoint: &Endpoint, options: &Options, everything: bool) -> Result<(Device, Log), Stop> {
     let connection = Connection::open(endpoint, options).await?;
     let device = connection.device().await.map_err(Stop::of_session)?;
-    let mut logs = connection.logs();
-    tokio::spawn(async move {
-        while let Some(line) = logs.next().await {
-            if line.is_hook() || everything {
-                show(&line);
-            }
+    // Whoever was connected before has read what the hook said.
+    let log = Log::of(&connection, everything, true);
+    match ready(&connection).await {
+        Ok(()) => Ok((device, log)),
+        Err(stop) => {
+            // Why a hook failed is in what it said.
+            log.last().await;
+            Err(stop)
         }
-    });
-    ready(&connection).await?;
-    Ok(device)
+    }
 }
 
 fn show(line: &LogLine) {

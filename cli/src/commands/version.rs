@@ -37,7 +37,7 @@ pub(crate) fn run(invocation: &Invocation<'_>) -> Outcome {
     match Format::of(invocation.matches) {
         Format::Json => output::json(&version)?,
         Format::Yaml => output::yaml(&version)?,
-        Format::Table | Format::Name => return print_line(),
+        Format::Table(_) | Format::Name => return print_line(),
     }
     Ok(0)
 }

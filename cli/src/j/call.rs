@@ -1,8 +1,9 @@
 //! Carrying a command out: arguments to values, values to results.
 
 use clap::ArgMatches;
+use jumpstarter_client::Device;
 use jumpstarter_core::{
-    Call, ErrorKind,
+    Call, Error, ErrorKind,
     describe::{Method, Role, Type},
     dispatch::{Answer, Args, Attached, Payload, Reply},
     dynamic,
@@ -49,8 +50,26 @@ async fn method_call(leaf: &Leaf, method: &Method, typed: Vec<Typed>, json: bool
     let (values, files) =
         prepare(method, typed, &mut transfers).await.map_err(|error| wrong(error, place))?;
     let call = leaf.device.call_with_files(method.export, method.kind, values, files).await;
-    let reply = call.map_err(|error| wrong(error, place))?;
+    let reply = call.map_err(|error| failed(error, &transfers, &leaf.device, method, place))?;
     print(method.ret, reply, json).await
+}
+
+fn failed(error: Error, transfers: &Transfers, device: &Device, method: &Method, place: &Place) -> Stop {
+    if transfers.is_unread() { Stop::ClosedPipe } else { wrong(lacking(error, device, method), place) }
+}
+
+/// A command that is there because others of its kind have it: Python's exporters say of a device only what its clients
+/// are, and all networks have the same, with and without an address.
+fn lacking(error: Error, device: &Device, method: &Method) -> Error {
+    if error.kind() != ErrorKind::MethodNotFound {
+        return error;
+    }
+    let text = format!(
+        "`{}` has no `{}`: its driver at the exporter does not offer it",
+        device.path(),
+        method.export.replace('_', "-")
+    );
+    Error::new(ErrorKind::MethodNotFound, text)
 }
 
 async fn command_call(
@@ -64,12 +83,13 @@ async fn command_call(
     let prepared = prepare(&command.method, typed, &mut transfers).await;
     let (values, files) = prepared.map_err(|error| wrong(error, place))?;
     let arguments = Args::new(Payload::Values(values), Call::default()).with_attached(files);
-    let reply = (command.run)(leaf.device.target(), arguments).await.map_err(|error| wrong(error, place))?;
+    let done = (command.run)(leaf.device.target(), arguments).await;
+    let reply = done.map_err(|error| failed(error, &transfers, &leaf.device, &command.method, place))?;
     print(command.method.ret, reply, json).await
 }
 
 /// A mistake of whoever typed the command is a mistake in the command line.
-pub(super) fn wrong(error: jumpstarter_core::Error, place: &Place) -> Stop {
+pub(super) fn wrong(error: Error, place: &Place) -> Stop {
     if error.kind() == ErrorKind::Usage { place.wrong(error.message()) } else { error.into() }
 }
 

@@ -84,7 +84,7 @@ pub(super) async fn start(device: &Device, method: &str, matches: &ArgMatches, p
     }
     if !std::io::stdin().is_terminal() {
         let pipe = place.path.rsplit_once(' ').map_or("j", |(above, _)| above);
-        return Err(Stop::failed(format!(
+        return Err(Stop::usage(format!(
             "a console needs a terminal; `{pipe} pipe` takes input from elsewhere"
         )));
     }

@@ -71,7 +71,7 @@ fn without_host(request: Option<&complete::Request>, words: &[OsString]) -> Outc
         let about = "Use the devices of an exporter.\n\nThe commands depend on the devices: run this inside of `jmp shell`.";
         return Err(Stop::Help { text: help::text("j", &command, about, Some(&[])), code: 0 });
     }
-    Err(Stop::failed("the j command must be used inside a jmp shell: JUMPSTARTER_HOST not set"))
+    Err(Stop::usage("the j command must be used inside a jmp shell: JUMPSTARTER_HOST not set"))
 }
 
 async fn work(program: &Program, request: Option<complete::Request>, words: Vec<OsString>) -> Outcome {

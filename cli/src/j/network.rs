@@ -89,7 +89,9 @@ fn listen<'a>(matches: &'a ArgMatches, place: &Place) -> Result<(&'a str, u16), 
 
 /// Prints `ADDRESS:PORT` and forwards datagrams.
 pub(super) async fn udp(device: &Device, method: &str, matches: &ArgMatches, place: &Place) -> Outcome {
-    let mut forward = UdpForward::bind(device, method, listen(matches, place)?).await?;
+    let (host, port) = listen(matches, place)?;
+    let forward = UdpForward::bind(device, method, (host, port)).await;
+    let mut forward = forward.map_err(|error| error.context(format_args!("{host}:{port}")))?;
     output::line(&forward.address().to_string())?;
     while let Some(failure) = forward.failure().await {
         report(&failure);
@@ -126,14 +128,20 @@ fn not_started(program: &OsStr, error: &io::Error) -> Stop {
     let name = program.to_string_lossy();
     match error.kind() {
         // As shells have it.
-        io::ErrorKind::NotFound => Stop::Failed { message: format!("command not found: {name}"), code: 127 },
-        _ => Stop::Failed { message: format!("cannot execute {name}: {}", reason(error)), code: 126 },
+        io::ErrorKind::NotFound => {
+            Stop::Failed { message: format!("command not found: {name}"), code: 127, class: None }
+        }
+        _ => Stop::Failed {
+            message: format!("cannot execute {name}: {}", reason(error)),
+            code: 126,
+            class: None,
+        },
     }
 }
 
 /// Prints the page's address, opens a browser, and passes on what page and device say to each other.
 pub(super) async fn vnc(device: &Device, matches: &ArgMatches) -> Outcome {
-    let tcp = device.child("tcp").ok_or_else(|| Stop::failed("this screen has no child `tcp`"))?;
+    let tcp = device.child("tcp").ok_or_else(|| Stop::configuration("this screen has no child `tcp`"))?;
     let encrypt = match (matches.get_flag("encrypt"), matches.get_flag("no-encrypt")) {
         (true, _) => true,
         (_, true) => false,
@@ -165,7 +173,9 @@ fn browse(url: &str) {
 
 /// Prints `ADDRESS:PORT` and forwards.
 pub(super) async fn tcp(device: &Device, method: &str, matches: &ArgMatches, place: &Place) -> Outcome {
-    let mut forward = TcpForward::bind(device, method, listen(matches, place)?).await?;
+    let (host, port) = listen(matches, place)?;
+    let forward = TcpForward::bind(device, method, (host, port)).await;
+    let mut forward = forward.map_err(|error| error.context(format_args!("{host}:{port}")))?;
     output::line(&forward.address().to_string())?;
     while let Some(failure) = forward.failure().await {
         report(&failure);
@@ -191,5 +201,5 @@ fn report(failure: &Failure) {
 }
 
 fn closed() -> Stop {
-    Stop::failed("the connection to the exporter was closed")
+    Stop::infrastructure("the connection to the exporter was closed")
 }

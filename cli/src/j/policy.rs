@@ -13,7 +13,7 @@ pub(super) fn check(device: &Device, lookup: impl Fn(&str) -> Option<String>) ->
     if allows(device.client_class(), &lookup) {
         return Ok(());
     }
-    Err(Stop::failed(format!(
+    Err(Stop::configuration(format!(
         "driver '{}' is not allowed by the configuration of the client (drivers.allow): its class is {}",
         device.path(),
         device.client_class()

@@ -107,7 +107,7 @@ pub(super) async fn run(device: &Device, method: &str, matches: &ArgMatches, pla
     }
     match code {
         Some(code) => Ok(exit_code(code)),
-        None => Err(Stop::failed(format!("the output of '{method}' ended without an exit code"))),
+        None => Err(Stop::infrastructure(format!("the output of '{method}' ended without an exit code"))),
     }
 }
 

@@ -22,6 +22,19 @@ fn aliases_of_exporters_are_completed() {
     let place = Place::new();
     place.file("home/.config/jumpstarter/exporters/rig-7.yaml", "");
     assert_eq!(ask(&place, "bash", "jmp\nshell\n--exporter\nr", "3"), "plain,rig-7\n");
+    for command in ["edit", "delete", "check"] {
+        let line = format!("jmp\nconfig\nexporter\n{command}\nr");
+        assert_eq!(ask(&place, "bash", &line, "4"), "plain,rig-7\n", "{command}");
+    }
+    // A file will do there as well; a name that is new has nothing to be completed from.
+    assert_eq!(ask(&place, "bash", "jmp\nconfig\nexporter\ncheck\n./r", "4"), "file,./r\n");
+    assert_eq!(ask(&place, "bash", "jmp\nconfig\nexporter\ncreate\nr", "4"), "");
+}
+
+#[test]
+fn drivers_are_completed_where_one_is_named() {
+    let place = Place::new();
+    assert_eq!(ask(&place, "bash", "jmp\nconfig\nschema\nexporter\nsimul", "4"), "plain,simulated-board\n");
 }
 
 #[test]

@@ -284,6 +284,12 @@ fn nobody_reading_is_a_quiet_end() {
     let output = run(&mut place.shell("power.yaml", &["sh", "-c", script]));
     assert_eq!(stdout(&output), "voltage=0.0 V  current=0.0 A  apparent_power=0.0 VA\n");
     assert_eq!(stderr(&output), "141\n");
+    // Nor is it an error of the device whose file is printed.
+    std::fs::write(place.path().join("large"), vec![b'x'; 8 << 20]).unwrap();
+    let script =
+        "j files write-from-path large large && { j files read-bytes large; echo $? >&2; } | head -c 3";
+    let output = run(&mut place.shell("storage.yaml", &["sh", "-c", script]));
+    assert_eq!((stdout(&output).as_str(), stderr(&output).as_str()), ("xxx", "141\n"));
 }
 
 #[test]

@@ -3,16 +3,16 @@
 use std::{
     io::{BufRead as _, BufReader},
     os::unix::fs::PermissionsExt as _,
-    process::{Child, Stdio},
+    process::Stdio,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Place, code, stderr, stdout};
+use crate::support::{Kept, Place, code, stderr, stdout};
 
 /// A lab on a port of its own.
 pub(crate) struct Lab {
-    child: Child,
+    child: Kept,
     /// What it has said so far.
     ready: String,
     log: BufReader<std::process::ChildStderr>,
@@ -20,8 +20,14 @@ pub(crate) struct Lab {
 
 impl Lab {
     pub(crate) fn start(place: &Place) -> Self {
+        Self::start_with(place, &[])
+    }
+
+    /// The same with further options.
+    fn start_with(place: &Place, more: &[&str]) -> Self {
         let mut command = place.jmp(&["serve", "--data", "lab", "--listen", "127.0.0.1:0"]);
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        command.args(more);
+        let mut child = Kept::spawn(command.stderr(Stdio::piped()));
         let log = BufReader::new(child.stderr.take().unwrap());
         let mut lab = Self { child, log, ready: String::new() };
         lab.ready = lab.until("the lab is ready");
@@ -29,7 +35,7 @@ impl Lab {
     }
 
     /// The port that it listens on.
-    fn port(&mut self) -> u16 {
+    pub(crate) fn port(&mut self) -> u16 {
         let (_, rest) = self.ready.split_once("127.0.0.1:").expect("an address");
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         rest[..digits].parse().expect("a port")
@@ -93,11 +99,37 @@ fn a_new_lab_says_what_to_do_and_what_it_says_works_when_pasted() {
 
     let (ended, log) = lab.end(Signal::TERM);
     assert_eq!(ended, Some(0), "{log}");
+    assert!(log.contains("no new calls") && log.contains("the lab ends"), "{log}");
     let token = std::fs::read_to_string(place.path().join("me.yaml")).unwrap();
     let token = token.split_whitespace().find(|word| word.matches('.').count() == 2).expect("three parts");
     let signature = token.rsplit('.').next().unwrap();
     assert!(signature.len() > 40 && !log.contains(signature), "the log tells a token");
     assert!(!place.path().join("lab/admin@localhost").exists());
+}
+
+#[test]
+fn a_new_lab_that_speaks_clear_text_says_what_has_to_be_in_front_of_it() {
+    let place = Place::new();
+    let mut lab = Lab::start_with(&place, &["--insecure"]);
+    let said = lab.until("uses them");
+    for part in ["does not work yet", "does TLS", "`--endpoint HOST:PORT`", "jmp admin --lab"] {
+        assert!(said.contains(part), "no {part} in {said}");
+    }
+    assert_eq!(lab.end(Signal::TERM).0, Some(0));
+    // Nothing was made: as it says, the lab is started again, and now files lead to what is in front.
+    let mut lab = Lab::start_with(&place, &["--insecure", "--endpoint", "front.example.com:443"]);
+    let said = lab.until("uses them");
+    assert!(said.contains("has to be at front.example.com:443"), "{said}");
+    let create = ["admin", "--lab", "lab", "create", "client", "me", "--unsafe", "--out", "me.yaml"];
+    assert_eq!(code(&run(&place, &create)), 0);
+    let text = std::fs::read_to_string(place.path().join("me.yaml")).unwrap();
+    assert!(text.contains("endpoint: front.example.com:443"), "{text}");
+    assert_eq!(lab.end(Signal::TERM).0, Some(0));
+    // One that needs nothing in front of it says nothing of that.
+    let place = Place::new();
+    let mut lab = Lab::start(&place);
+    assert!(!lab.until("uses them").contains("clear text"));
+    assert_eq!(lab.end(Signal::TERM).0, Some(0));
 }
 
 #[test]
@@ -114,13 +146,24 @@ fn a_second_lab_in_the_folder_and_what_makes_no_sense_are_refused() {
     assert!(home.join("clients/me.yaml").exists());
     assert!(std::fs::read_to_string(home.join("config.yaml")).unwrap().contains("current-client: me"));
     for (words, expected, says) in [
-        (&["create", "client", "me"][..], 1, "Error: clients.jumpstarter.dev \"me\" already exists"),
+        (
+            &["create", "client", "me"][..],
+            1,
+            "Error: Error from server (AlreadyExists): clients.jumpstarter.dev \"me\" already exists",
+        ),
         (&["create", "client", "Not A Name"], 1, "Error: `Not A Name` cannot be a name"),
         (&["create", "exporter", "x", "-l", "board"], 2, "\"board\" is not KEY=VALUE"),
-        (&["get", "client", "nobody"], 1, "Error: clients.jumpstarter.dev \"nobody\" not found"),
+        (
+            &["get", "client", "nobody"],
+            1,
+            "Error: Error from server (NotFound): clients.jumpstarter.dev \"nobody\" not found",
+        ),
         (&["get", "client", "-l", "a in"], 1, "Error: invalid selector"),
-        (&["delete", "exporter", "none"], 1, "Error: exporters.jumpstarter.dev \"none\" not found"),
-        (&["rotate", "client", "me"], 2, "Where does the new token go? Give '--save' or '--out FILE'."),
+        (
+            &["delete", "exporter", "none"],
+            1,
+            "Error: Error from server (NotFound): exporters.jumpstarter.dev \"none\" not found",
+        ),
         (&["create", "thing"], 2, "thing"),
         (&["create", "client", "new", "--out", "taken"], 1, "taken is there already"),
         (&["create", "client", "new", "--out", "taken/in/it"], 1, "cannot write taken/in/it"),
@@ -143,6 +186,11 @@ fn a_second_lab_in_the_folder_and_what_makes_no_sense_are_refused() {
     for (words, says) in [
         (&["--listen", "8082"][..], "'--listen': \"8082\" is not ADDRESS:PORT"),
         (&["--endpoint", "here"], "'--endpoint': \"here\" is not HOST:PORT"),
+        (&["--endpoint", "http://x:1"], "'--endpoint': \"http://x:1\" is not HOST:PORT, without a scheme"),
+        (
+            &["--name", "good.example.com", "--name", "bad_name!"],
+            "'--name': \"bad_name!\" is neither a host name",
+        ),
         (&["--insecure", "--name", "x"], "'--insecure' excludes"),
         (&["--tls-cert", "x"], "'--tls-cert' and '--tls-key' belong together"),
     ] {
@@ -188,7 +236,8 @@ fn the_policy_of_the_page_about_leasing_is_one() {
     let one: serde_json::Value = serde_json::from_str(&stdout(&one)).unwrap();
     assert_eq!(one["spec"]["policies"][1]["maximumDuration"], "2h0m0s");
     let again = run(&place, &["admin", "--lab", "lab", "create", "policy", "policy.yaml"]);
-    assert_eq!(stderr(&again), "Error: exporteraccesspolicies.jumpstarter.dev \"rpi4\" already exists\n");
+    let taken = "exporteraccesspolicies.jumpstarter.dev \"rpi4\" already exists";
+    assert_eq!(stderr(&again), format!("Error: Error from server (AlreadyExists): {taken}\n"));
     assert_eq!(lab.end(Signal::TERM).0, Some(0));
 }
 

@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 use crate::{
     lab::Lab,
     rig::Rig,
-    support::{Place, Running, code, run, stderr, stdout},
+    support::{JMP, Place, Running, code, run, stderr, stdout},
     terminal::Screen,
 };
 
@@ -270,22 +270,58 @@ fn pitfall_k8_a_lease_that_was_given_stays_when_the_shell_ends_in_any_way() {
     assert!(stderr(&output).contains("acquisition timed out after 5 seconds"), "{}", stderr(&output));
     assert_eq!(bench.leases().len(), 1);
 
-    // Somebody else's is refused.
+    // Somebody else's is refused, whatever is to be done with it.
+    for (words, done) in [
+        (&["delete", "leases", "--client", "bob", lease][..], "ended"),
+        (&["update", "lease", "--client", "bob", lease, "--duration", "1h"], "changed"),
+    ] {
+        let output = bench.jmp(words);
+        let message =
+            format!("Error: lease {lease:?} belongs to another client: only that one can have it {done}\n");
+        assert_eq!((code(&output), stderr(&output)), (1, message));
+    }
     let output = bench.jmp(&["shell", "--client", "bob", "--lease", lease, "--", "true"]);
     let message = format!("Error: lease {lease} belongs to client 'alice', not the current client 'bob'\n");
     assert_eq!((code(&output), stderr(&output)), (1, message));
 
-    // Handed on while it is in use: its session is over, and that is said.
+    // Handed on while it is in use: its session is over, and that is said without anybody asking; its command is told as well.
     let mut running =
         Running::start(&mut bench.place.jmp(&["shell", "--", "sh", "-c", "echo ready; exec sleep 1000"]));
     assert_eq!(running.line(), "ready");
     good(&bench.jmp(&["update", "lease", lease, "--to-client", "bob", "-o", "name"]));
-    let mut shown = good(&bench.jmp(&["get", "leases", "--client", "bob", "-o", "name"]));
+    let shown = good(&bench.jmp(&["get", "leases", "--client", "bob", "-o", "name"]));
     assert_eq!(shown.trim_end(), lease);
-    shown.clear();
-    running.signal(Signal::TERM);
-    running.end();
+    let output = running.end();
+    let words = format!("lease {lease} was handed to client bob; this session is no longer valid");
+    assert_eq!(code(&output), 1, "{}", stderr(&output));
+    assert!(stderr(&output).contains(&words), "{}", stderr(&output));
+    assert!(stderr(&output).ends_with(&format!("Error: {words}\n")), "{}", stderr(&output));
     good(&bench.jmp(&["delete", "leases", "--client", "bob", lease]));
+    bench.end();
+}
+
+#[test]
+fn a_j_after_the_end_of_the_lease_is_told_so_in_one_line() {
+    let bench = Bench::new();
+    let go = bench.place.path().join("go");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &go, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+    // One that does not end with its lease.
+    let script =
+        format!("trap '' HUP; echo $JMP_LEASE; read go < {}; j power on 2>&1; echo code=$?", go.display());
+    let mut running = Running::start(&mut bench.place.jmp(&[&SHELL[..], &["sh", "-c", &script]].concat()));
+    let lease = running.line();
+    good(&bench.jmp(&["delete", "leases", &lease]));
+    let words = format!("lease {lease} is over: ");
+    let mut told = String::new();
+    while !told.contains(&words) {
+        told = running.complaint();
+    }
+    std::fs::write(&go, "go\n").unwrap();
+    let said = running.line();
+    let why = told.split_once(&words).unwrap().1;
+    assert_eq!((said, running.line().as_str()), (format!("Error: {words}{why}"), "code=1"));
+    running.end();
+    assert_eq!(bench.place.leftovers(), [] as [std::path::PathBuf; 0]);
     bench.end();
 }
 
@@ -319,6 +355,22 @@ fn leases_are_made_shown_changed_and_ended() {
     let wide = good(&bench.jmp(&["get", "leases", "-o", "wide"]));
     let waiting = wide.lines().find(|line| line.starts_with("ci-2")).unwrap();
     assert!(waiting.contains("Pending") && waiting.contains("place 1 of 1"), "{wide}");
+    // It fits into a terminal, unless it is not to.
+    for (words, more) in [(["get", "leases"], &[][..]), (["get", "exporters"], &["--with", "leases,online"])]
+    {
+        let plain = good(&bench.jmp(&[&words[..], more].concat()));
+        let on = |more: &[&str]| {
+            let command = pty_process::blocking::Command::new(JMP).args(words).args(more);
+            let (code, seen) = Screen::within(50, &bench.place, command, &[("TZ", "UTC")]).end_seen();
+            assert_eq!(code, 0, "{seen}");
+            seen.replace('\r', "")
+        };
+        let fitted = on(more);
+        assert!(fitted.lines().all(|line| line.trim_end().len() <= 50), "{fitted}");
+        let widest = plain.lines().map(|line| line.trim_end().len()).max().unwrap();
+        assert!(widest > 50, "{plain}");
+        assert_eq!(on(&[more, &["--wide"]].concat()), plain);
+    }
     for (filter, expected) in [
         (&["-l", "board=demo"][..], "ci-1\nci-2\n"),
         (&["-l", "board in (demo,x)"], "ci-1\nci-2\n"),
@@ -361,10 +413,102 @@ fn leases_are_made_shown_changed_and_ended() {
     let output = bench.jmp(&["delete", "leases", "ci-1", "none", "-o", "name"]);
     assert_eq!((code(&output), stdout(&output).as_str()), (1, ""));
     let complaints = stderr(&output);
-    assert!(complaints.contains("already been released"), "{complaints}");
+    assert!(complaints.contains("Error: lease \"ci-1\" has been given back already\n"), "{complaints}");
     assert!(complaints.contains("Error: there is no lease \"none\"\n"), "{complaints}");
     assert!(bench.leases().is_empty());
     assert!(good(&bench.jmp(&["get", "leases", "-a", "-o", "name"])).contains("ci-1"));
+    bench.end();
+}
+
+#[test]
+fn a_lease_that_is_scheduled_says_when_it_begins() {
+    let bench = Bench::new();
+    let begin = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(2 * 3600 + 90);
+    let written = begin.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    // Local time is UTC here.
+    let shown = begin.strftime("%Y-%m-%d %H:%M:%S").to_string();
+    let words = ["create", "lease", "-l", "board=demo", "--lease-id", "later", "--begin-time", &written];
+    let made = bench.jmp(&[&words[..], &["-o", "name"]].concat());
+    assert_eq!(good(&made), "later\n");
+    assert_eq!(stderr(&made), format!("Lease later begins at {shown}, in 2h 1m.\n"));
+    let wide = good(&bench.jmp(&["get", "leases", "-o", "wide"]));
+    assert!(wide.contains(&format!("Scheduled  it begins at {shown}")), "{wide}");
+    // Another begin leaves the duration as it is.
+    let other = begin + jiff::SignedDuration::from_secs(3600);
+    let other = other.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let changed = bench.jmp(&["update", "lease", "later", "--begin-time", &other, "-o", "json"]);
+    let changed: serde_json::Value = serde_json::from_str(&good(&changed)).unwrap();
+    assert_eq!(changed["begin_time"].as_str().map(|time| &time[..19]), Some(&other[..19]), "{changed}");
+    assert_eq!(changed["duration"], 1800.0, "{changed}");
+    good(&bench.jmp(&["update", "lease", "later", "--begin-time", &written]));
+    let over = bench.jmp(&["create", "lease", "-l", "board=demo", "--begin-time", "2020-01-01T00:00:00Z"]);
+    assert_eq!(code(&over), 2, "{}", stderr(&over));
+    assert!(stderr(&over).contains("for 30 minutes is over already"), "{}", stderr(&over));
+    for words in [
+        &["shell", "--lease", "later", "--", "true"][..],
+        &["create", "lease", "-n", "rig", "--begin-time", &written, "--wait"],
+    ] {
+        let mut running = Running::start(&mut bench.place.jmp(words));
+        let mut said = String::new();
+        while !said.contains("Waiting for lease: ") {
+            said = running.complaint();
+            assert!(!said.is_empty(), "it ended");
+        }
+        assert!(said.ends_with(&format!("Waiting for lease: it begins at {shown}")), "{said}");
+        running.signal(Signal::TERM);
+        running.end();
+    }
+    // One that begins at once has nothing to say about it.
+    let made = bench.jmp(&["create", "lease", "-l", "board=demo", "--lease-id", "now", "-o", "name"]);
+    assert_eq!((good(&made), stderr(&made)), ("now\n".to_owned(), String::new()));
+    good(&bench.jmp(&["delete", "leases", "--all"]));
+    bench.end();
+}
+
+#[test]
+fn what_a_lab_has_is_completed() {
+    let bench = Bench::new();
+    good(&bench.jmp(&["create", "lease", "-l", "board=demo", "--lease-id", "mine", "-o", "name"]));
+    good(&bench.jmp(&[
+        "create",
+        "lease",
+        "--client",
+        "bob",
+        "-n",
+        "away",
+        "--lease-id",
+        "his",
+        "-o",
+        "name",
+    ]));
+    let ask = |line: &str| {
+        let words = line.split(' ').collect::<Vec<_>>();
+        let mut command = bench.place.jmp(&[]);
+        command
+            .env("_JMP_COMPLETE", "bash_complete")
+            .env("COMP_WORDS", words.join("\n"))
+            .env("COMP_CWORD", (words.len() - 1).to_string());
+        stdout(&run(&mut command))
+    };
+    for (line, expected) in [
+        ("jmp shell -n ", "plain,away\nplain,rig\n"),
+        ("jmp create lease --name r", "plain,rig\n"),
+        ("jmp create lease --name=r", "plain,--name=rig\n"),
+        ("jmp shell -l board", "plain,board=away\nplain,board=demo\n"),
+        ("jmp get exporters -l board = d", "plain,demo\n"),
+        ("jmp shell --lease ", "plain,mine\n"),
+        ("jmp delete leases ", "plain,mine\n"),
+        ("jmp delete leases mine ", "plain,mine\n"),
+        ("jmp update lease ", "plain,mine\n"),
+        ("jmp update lease --client bob ", "plain,his\n"),
+        // Nobody who can be asked.
+        ("jmp shell --client nobody -n ", ""),
+        ("jmp login --name ", ""),
+    ] {
+        assert_eq!(ask(line), expected, "{line}");
+    }
+    good(&bench.jmp(&["delete", "leases", "--all"]));
+    good(&bench.jmp(&["delete", "leases", "--client", "bob", "--all"]));
     bench.end();
 }
 
@@ -375,7 +519,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_sent() {
     for (words, expected, says) in [
         (&["delete", "leases", "-l", "board in"][..], 2, "Invalid value for '--selector': invalid selector"),
         (&["delete", "leases", "-l", "=v"], 2, "`` is not the key of a label"),
-        (&["delete", "leases", "-l", "k>1"], 2, "cannot be compared"),
+        (&["delete", "leases", "-l", "k>x"], 2, "not a whole number"),
         (&["delete", "leases"], 1, "One of NAMES, --selector, --all or --all-clients must be specified"),
         (&["delete", "leases", "-l", "board=none"], 1, "no leases found matching the criteria"),
         (&["create", "lease"], 2, "one of --selector/-l or --name/-n is required"),

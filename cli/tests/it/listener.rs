@@ -2,16 +2,16 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Place, code, example, run, stderr, stdout, told};
+use crate::support::{Kept, Place, code, example, run, stderr, stdout, told};
 
 /// An exporter that listens on a free port.
 struct Listener {
-    child: Child,
+    child: Kept,
     log: BufReader<std::process::ChildStderr>,
     address: String,
 }
@@ -34,7 +34,7 @@ impl Listener {
     }
 
     fn started(command: &mut Command) -> Self {
-        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut child = Kept::spawn(command.stderr(Stdio::piped()).stdout(Stdio::null()));
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         let address = loop {

@@ -2,9 +2,11 @@
 
 use std::{
     ffi::OsStr,
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    ops::{Deref, DerefMut},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -17,9 +19,9 @@ pub(crate) const J: &str = env!("CARGO_BIN_EXE_j");
 
 /// Waits until something holds that nobody announces. A test that waits in vain fails and says for what.
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < std::time::Duration::from_mins(1), "waited in vain: {what}");
+        assert!(begun.elapsed() < Duration::from_mins(1), "waited in vain: {what}");
         std::thread::yield_now();
     }
 }
@@ -116,15 +118,55 @@ pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// A program that does not outlive its test, however that ends: it would keep the pipes open that others wait for.
+pub(crate) struct Kept(Child);
+
+impl Kept {
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        Self(command.spawn().unwrap())
+    }
+}
+
+impl Deref for Kept {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for Kept {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let ended = |child: &mut Child| !matches!(child.try_wait(), Ok(None));
+        if ended(&mut self.0) {
+            return;
+        }
+        // In order first: it may have programs of its own.
+        let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
+        let begun = Instant::now();
+        while !ended(&mut self.0) && begun.elapsed() < Duration::from_secs(5) {
+            std::thread::yield_now();
+        }
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A program that is running, and its output line by line.
 pub(crate) struct Running {
-    pub(crate) child: Child,
+    pub(crate) child: Kept,
     lines: BufReader<ChildStdout>,
 }
 
 impl Running {
     pub(crate) fn start(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = Kept::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
         let lines = BufReader::new(child.stdout.take().unwrap());
         Self { child, lines }
     }
@@ -142,9 +184,7 @@ impl Running {
         let mut line = Vec::new();
         let mut byte = [0];
         // Byte by byte: what follows is for the end.
-        while std::io::Read::read(self.child.stderr.as_mut().unwrap(), &mut byte).unwrap() == 1
-            && byte != *b"\n"
-        {
+        while self.child.stderr.as_mut().unwrap().read(&mut byte).unwrap() == 1 && byte != *b"\n" {
             line.extend(byte);
         }
         String::from_utf8(line).unwrap()
@@ -156,11 +196,10 @@ impl Running {
 
     /// Waits for the end.
     pub(crate) fn end(mut self) -> Output {
-        let mut rest = Vec::new();
-        std::io::Read::read_to_end(&mut self.lines, &mut rest).unwrap();
-        let mut output = self.child.wait_with_output().unwrap();
-        output.stdout = rest;
-        output
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        self.lines.read_to_end(&mut stdout).unwrap();
+        self.child.stderr.take().unwrap().read_to_end(&mut stderr).unwrap();
+        Output { status: self.child.wait().unwrap(), stdout, stderr }
     }
 }
 
@@ -203,4 +242,40 @@ pub(crate) fn run_with(command: &mut Command, input: impl AsRef<OsStr>) -> Outpu
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_ref().as_encoded_bytes()).unwrap();
     child.wait_with_output().unwrap()
+}
+
+/// Leaves out tests with programs of the system.
+const SKIP: &str = "JUMPSTARTER_SKIP_PROGRAMS";
+
+/// `unshare` with these options and what is to be run there: with namespaces of its own, as a container has them. `None` when the
+/// user left such tests out.
+///
+/// # Panics
+///
+/// Where it is not there or not allowed; the message says what to do.
+#[expect(clippy::print_stderr, reason = "a test that does not run has to say so")]
+pub(crate) fn unshare(place: &Place, words: &[&str]) -> Option<Command> {
+    if std::env::var_os(SKIP).is_some_and(|value| value == "1") {
+        eprintln!("left out: {SKIP}=1 says that unshare is not here");
+        return None;
+    }
+    let tried = place.program("unshare").args(["--user", "--map-root-user", "--net", "true"]).output();
+    let why = match tried {
+        Ok(output) if output.status.success() => {
+            let mut command = place.program("unshare");
+            command.args(["--user", "--map-root-user"]).args(words);
+            return Some(command);
+        }
+        Ok(output) => stderr(&output),
+        Err(error) => error.to_string(),
+    };
+    panic!(
+        "unshare (Debian's util-linux) is needed for this test and does not work: {why}; allow users to make namespaces (sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000 kernel.apparmor_restrict_unprivileged_userns=0), in a container run it with --security-opt seccomp=unconfined, or leave these tests out with {SKIP}=1"
+    );
+}
+
+/// The children of a process.
+pub(crate) fn children(process: &str) -> Vec<String> {
+    let list = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children"));
+    list.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
 }

@@ -4,7 +4,10 @@ use std::io::{Read as _, Write as _};
 
 use pty_process::blocking::{Command, Pty, open};
 
-use crate::support::{J, JMP, Place, Running, code, example, until};
+use crate::{
+    registered::Exporter,
+    support::{J, JMP, Place, Running, code, example, run, stdout, until},
+};
 use rustix::{
     process::{Pid, Signal, kill_process},
     termios::{LocalModes, tcgetattr},
@@ -26,8 +29,14 @@ impl Screen {
         Self::of(place, Command::new(JMP).args(words), variables)
     }
 
-    fn of(place: &Place, command: Command, variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn of(place: &Place, command: Command, variables: &[(&str, &str)]) -> Self {
+        Self::within(0, place, command, variables)
+    }
+
+    /// The same in a terminal with so many columns; 0 if it does not say how many.
+    pub(crate) fn within(columns: u16, place: &Place, command: Command, variables: &[(&str, &str)]) -> Self {
         let (pty, pts) = open().unwrap();
+        pty.resize(pty_process::Size::new(24, columns)).unwrap();
         let command = command
             .env_clear()
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
@@ -42,7 +51,7 @@ impl Screen {
         Self { pty, child, seen: String::new(), at: 0 }
     }
 
-    fn send(&mut self, keys: &str) {
+    pub(crate) fn send(&mut self, keys: &str) {
         self.pty.write_all(keys.as_bytes()).unwrap();
     }
 
@@ -61,16 +70,33 @@ impl Screen {
         }
     }
 
+    /// Everything that was shown.
+    pub(crate) fn text(&self) -> &str {
+        &self.seen
+    }
+
+    /// The program's process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Closes the terminal, whoever uses it.
     pub(crate) fn close(self) -> std::process::Child {
         self.child
     }
 
-    fn end(mut self) -> i32 {
+    pub(crate) fn end(self) -> i32 {
+        self.end_seen().0
+    }
+
+    /// Waits for the end; answers everything that was shown as well.
+    pub(crate) fn end_seen(mut self) -> (i32, String) {
         // The other side of a terminal that nobody uses any more cannot be read.
         let mut buffer = [0; 4096];
-        while self.pty.read(&mut buffer).is_ok_and(|count| count > 0) {}
-        self.child.wait().unwrap().code().expect("ended by a signal")
+        while let Ok(count @ 1..) = self.pty.read(&mut buffer) {
+            self.seen.push_str(&String::from_utf8_lossy(&buffer[..count]));
+        }
+        (self.child.wait().unwrap().code().expect("ended by a signal"), self.seen)
     }
 }
 
@@ -112,13 +138,48 @@ fn the_prompt_says_where_one_is_and_the_message_of_the_day_comes_first() {
     screen.send("j board power read\r");
     screen.wait_for("voltage=0.0 V");
     // Ctrl-C ends the command in the shell, and neither the shell nor what is behind it.
-    screen.send("sleep 1000\r");
-    screen.wait_for("sleep 1000\r\n");
+    // What the command prints is not what was typed: only then does the command have the terminal, and not the shell.
+    screen.send("sh -c 'printf \"slee%s\" ping; exec sleep 1000'\r");
+    screen.wait_for("sleeping");
     screen.send("\x03");
     screen.wait_for("➤");
     screen.send("exit 3\r");
     assert_eq!(screen.end(), 3);
     assert_eq!(place.leftovers(), [] as [std::path::PathBuf; 0]);
+}
+
+#[test]
+fn pitfall_h6_a_shell_that_waited_for_a_hook_shows_what_it_added_to_the_message_of_the_day() {
+    let place = Place::new();
+    let (gate, stale) = (place.path().join("gate"), place.path().join("stale"));
+    rustix::fs::mkfifoat(rustix::fs::CWD, &gate, rustix::fs::Mode::RWXU).unwrap();
+    let text = format!(
+        "export: {{power: {{type: mock-power}}}}\nmotd: Welcome.\nhooks:\n  beforeLease: {{script: 'echo waiting; cat {} > $JMP_MOTD_FILE'}}\n  afterLease: {{script: 'echo file ${{JMP_MOTD_FILE-none}}'}}\n",
+        gate.display()
+    );
+    let file = place.file("motd.yaml", &text).display().to_string();
+    let words =
+        ["--log-format", "text", "run", "--exporter-config", &file, "--tls-grpc-listener", "127.0.0.1:0"];
+    // Of whoever started the exporter, from inside of another hook.
+    let mut command = place.jmp(&words);
+    let mut rig = Exporter::start(command.arg("--tls-grpc-insecure").env("JMP_MOTD_FILE", &stale));
+    let said = rig.until("waiting");
+    let address = said.split("Session server started on ").nth(1).unwrap().split_whitespace().next().unwrap();
+    let mut screen = Screen::start(
+        &place,
+        &["shell", "--tls-grpc", address, "--tls-grpc-insecure"],
+        &[("SHELL", "/bin/bash"), ("HISTFILE", "/dev/null")],
+    );
+    screen.wait_for("Waiting for beforeLease hook to complete...");
+    std::fs::write(&gate, "The gate was opened.\n").unwrap();
+    screen.wait_for("Welcome.\r\nThe gate was opened.\r\n");
+    screen.wait_for("➤");
+    screen.send("exit\r");
+    assert_eq!(screen.end(), 0);
+    let (ended, log) = rig.end(Signal::TERM);
+    assert_eq!(ended, Some(143), "{log}");
+    assert!(log.contains("file none"), "{log}");
+    assert!(!stale.exists());
 }
 
 #[test]
@@ -183,6 +244,43 @@ fn ctrl_c_reaches_the_script_around_as_well() {
     screen.send("\x03");
     screen.wait_for("script heard it");
     assert_eq!(screen.end(), 1);
+}
+
+#[test]
+fn tables_fit_into_the_terminal_and_names_stay_whole() {
+    let place = Place::new();
+    let alias = "a-rig-with-a-name-that-is-typed-again";
+    let path = place.file(&format!("home/.config/jumpstarter/exporters/{alias}.yaml"), "export: {}\n");
+    let whole = format!("{alias}  {}", path.display());
+    let list = ["config", "exporter", "list"];
+    let shown = |columns: u16, more: &[&str], variables: &[(&str, &str)]| {
+        let command = Command::new(JMP).args(list).args(more);
+        let (code, seen) = Screen::within(columns, &place, command, variables).end_seen();
+        assert_eq!(code, 0, "{seen}");
+        seen.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>()
+    };
+    // The terminal says how wide it is, and COLUMNS wins over it.
+    for lines in [shown(60, &[], &[]), shown(200, &[], &[("COLUMNS", "60")])] {
+        assert!(lines.iter().all(|line| line.len() <= 60), "{lines:#?}");
+        assert!(lines[1].starts_with(&format!("{alias}  /")), "{lines:#?}");
+        let parts: String = lines[1..].iter().map(|line| &line[alias.len() + 2..]).collect();
+        assert_eq!(parts, path.display().to_string());
+    }
+    for lines in [
+        shown(60, &["--wide"], &[]),
+        shown(60, &[], &[("COLUMNS", "200")]),
+        shown(200, &[], &[]),
+        shown(0, &[], &[]),
+    ] {
+        assert_eq!(lines[1..], [whole.as_str()]);
+    }
+    // Where columns could not be read, each row is a list.
+    let lines = shown(41, &[], &[]);
+    assert_eq!(lines[0], format!("ALIAS  {alias}"));
+    assert!(lines[1].starts_with("PATH   /") && lines.len() > 3, "{lines:#?}");
+    // Whoever reads a pipe gets all of it.
+    let output = run(place.jmp(&list).env("COLUMNS", "60"));
+    assert_eq!(stdout(&output).lines().nth(1).map(str::trim_end), Some(whole.as_str()));
 }
 
 /// An exporter with one port.

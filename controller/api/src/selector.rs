@@ -72,30 +72,39 @@ fn wrong(key: &str, what: &str) -> Error {
     Error::usage(format!("invalid selector: `{key}`: {what}"))
 }
 
-impl From<&Selector> for LabelSelector {
-    fn from(selector: &Selector) -> Self {
+fn unsupported(operator: &str) -> Error {
+    Error::usage(format!("unsupported label selector operator: {operator}"))
+}
+
+impl TryFrom<&Selector> for LabelSelector {
+    type Error = Error;
+
+    /// Objects do not compare by size: Kubernetes has no operators for it there.
+    fn try_from(selector: &Selector) -> Result<Self, Error> {
         let expression = |(key, requirement): &(String, Requirement)| {
             let (operator, values) = match requirement {
                 Requirement::In(values) => ("In", values.iter().cloned().collect()),
                 Requirement::NotIn(values) => ("NotIn", values.iter().cloned().collect()),
                 Requirement::Exists => ("Exists", Vec::new()),
                 Requirement::Absent => ("DoesNotExist", Vec::new()),
+                Requirement::Above(_) => return Err(unsupported(">")),
+                Requirement::Below(_) => return Err(unsupported("<")),
             };
-            Expression { key: key.clone(), operator: operator.to_owned(), values }
+            Ok(Expression { key: key.clone(), operator: operator.to_owned(), values })
         };
-        Self {
+        Ok(Self {
             match_labels: selector.equal().clone(),
-            match_expressions: selector.others().iter().map(expression).collect(),
-        }
+            match_expressions: selector.others().iter().map(expression).collect::<Result<_, _>>()?,
+        })
     }
 }
 
 /// The selector of a lease as somebody wrote it. `==`, which lists accept as well, is refused, as it always was.
 pub fn of_lease(text: &str) -> Result<LabelSelector, Error> {
     if let Some(operator) = ["==", ">", "<"].into_iter().find(|operator| text.contains(operator)) {
-        return Err(Error::usage(format!("unsupported label selector operator: {operator}")));
+        return Err(unsupported(operator));
     }
-    Ok(LabelSelector::from(&text.parse::<Selector>()?))
+    LabelSelector::try_from(&text.parse::<Selector>()?)
 }
 
 #[cfg(test)]
@@ -127,6 +136,11 @@ mod tests {
             let error = of_lease(text).expect_err(text);
             assert_eq!(error.message(), format!("unsupported label selector operator: {operator}"));
         }
+        for (text, operator) in [("a>1", ">"), ("a<1", "<")] {
+            let selector: Selector = text.parse().expect("a selector of a list");
+            let error = LabelSelector::try_from(&selector).expect_err(text);
+            assert_eq!(error.message(), format!("unsupported label selector operator: {operator}"));
+        }
     }
 
     #[test]
@@ -143,6 +157,7 @@ mod tests {
             (one("In", &[]), "`k`: `In` needs values"),
             (one("Exists", &["v"]), "`k`: `Exists` takes no values"),
             (one("Is", &["v"]), "`k`: `Is` is not an operator: write In, NotIn, Exists or DoesNotExist"),
+            (one("Gt", &["1"]), "`k`: `Gt` is not an operator: write In, NotIn, Exists or DoesNotExist"),
             (one("In", &["a),b"]), "`a),b` is not the value of a label"),
         ] {
             let error = selector.to_selector().expect_err(says);

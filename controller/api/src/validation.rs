@@ -85,6 +85,44 @@ where
     })
 }
 
+/// The fields of an object that its kind does not have, each with those that there are in its place. [`read`] drops them, as
+/// an API server does; whoever has written one by hand has meant something else.
+pub fn unknown<K: CustomResourceExt>(value: &Value) -> Vec<Cause> {
+    let mut found = Vec::new();
+    look_for_unknown(value, &crd::schema::<K>(), "", &mut found);
+    found
+}
+
+fn look_for_unknown(value: &Value, schema: &Value, path: &str, found: &mut Vec<Cause>) {
+    match value {
+        Value::Object(fields) => {
+            let others = &schema["additionalProperties"];
+            for (name, value) in fields {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                match schema["properties"].as_object() {
+                    Some(known) => match known.get(name) {
+                        Some(schema) => look_for_unknown(value, schema, &path, found),
+                        // Of every object, and not of its own schema.
+                        None if !path.contains('.')
+                            && ["apiVersion", "kind", "metadata"].contains(&&**name) => {}
+                        None => {
+                            let known = known.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+                            found.push(Cause { field: path, message: format!("is not known here: {known}") });
+                        }
+                    },
+                    None => look_for_unknown(value, others, &path, found),
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (at, item) in items.iter().enumerate() {
+                look_for_unknown(item, &schema["items"], &format!("{path}[{at}]"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
 fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(map) => {

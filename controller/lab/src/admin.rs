@@ -18,7 +18,7 @@ use jumpstarter_protocol::admin::v1::{
 use jumpstarter_service::{
     Callers, Lab,
     caller::Acting,
-    lab,
+    journal, lab,
     stored::{self, Stored},
     wire,
 };
@@ -115,10 +115,6 @@ fn kind(kind: &str) -> Result<(), Status> {
     }
 }
 
-fn shown(object: &jumpstarter_store::Object) -> Object {
-    Object { json: stored::json(object).to_string() }
-}
-
 impl<F: Fetch> Admin<F> {
     /// For this lab.
     pub fn new(lab: Lab<Arc<Engine>>, callers: Callers<Arc<Engine>, F>, place: Place) -> Self {
@@ -129,16 +125,34 @@ impl<F: Fetch> Admin<F> {
         jumpstarter_store::Key::new(&key.kind, self.lab.namespace(), &key.name)
     }
 
+    /// An object as it is now: a lease that waits says for how long about, and at which place.
+    fn shown(&self, object: &jumpstarter_store::Object) -> Object {
+        let mut json = stored::json(object);
+        if object.key.kind == Lease::KIND
+            && let Ok(lease) = stored::typed::<Lease>(object)
+            && let Ok(Value::Array(conditions)) = serde_json::to_value(self.lab.conditions(&lease))
+            && !conditions.is_empty()
+        {
+            json["status"]["conditions"] = conditions.into();
+        }
+        Object { json: json.to_string() }
+    }
+
     async fn create_of<K>(&self, value: Value, prepare: impl FnOnce(&mut K)) -> Result<Object, Status>
     where
         K: Stored + Resource<DynamicType = ()> + CustomResourceExt + Serialize,
     {
+        let unknown = validation::unknown::<K>(&value);
+        if !unknown.is_empty() {
+            let unknown: Vec<_> = unknown.iter().map(ToString::to_string).collect();
+            return Err(bad(unknown.join("; ")));
+        }
         let mut object: K = validation::read(value).map_err(|error| bad(error.to_string()))?;
         if object.name_any().is_empty() {
             return Err(bad("the object has no `metadata.name`"));
         }
         prepare(&mut object);
-        Ok(shown(&*self.lab.create(&object).await?))
+        Ok(self.shown(&*self.lab.create(&object).await?))
     }
 
     async fn credential<K>(&self, name: &str, rotate: bool) -> Result<Credential, Status>
@@ -235,7 +249,17 @@ impl<F: Fetch> AdminService for Admin<F> {
                 })
                 .await?
             }
-            Lease::KIND => self.create_of::<Lease>(value, |lease| lease.status = None).await?,
+            Lease::KIND => {
+                let mut requested = None;
+                let made = self
+                    .create_of::<Lease>(value, |lease| {
+                        lease.status = None;
+                        requested = Some(lease.clone());
+                    })
+                    .await?;
+                requested.iter().for_each(journal::requested);
+                made
+            }
             _ => self.create_of::<ExporterAccessPolicy>(value, |_| {}).await?,
         };
         Ok(Response::new(created))
@@ -246,7 +270,7 @@ impl<F: Fetch> AdminService for Admin<F> {
         let key = self.key(&key);
         let object = self.lab.store().get(&key).await.map_err(|error| lab::status(&error))?;
         let object = object.ok_or_else(|| lab::status(&StoreError::NotFound(key)))?;
-        Ok(Response::new(shown(&object)))
+        Ok(Response::new(self.shown(&object)))
     }
 
     async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
@@ -256,7 +280,9 @@ impl<F: Fetch> AdminService for Admin<F> {
         let namespace = Some(self.lab.namespace().to_owned());
         let query = Query { kind: of, namespace, selector, ..Query::default() };
         let page = self.lab.store().list(&query).await.map_err(|error| lab::status(&error))?;
-        Ok(Response::new(ListResponse { objects: page.items.iter().map(|object| shown(object)).collect() }))
+        Ok(Response::new(ListResponse {
+            objects: page.items.iter().map(|object| self.shown(object)).collect(),
+        }))
     }
 
     async fn delete(&self, request: Request<DeleteRequest>) -> Result<Response<()>, Status> {

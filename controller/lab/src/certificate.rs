@@ -39,7 +39,7 @@ pub fn own_names() -> BTreeSet<String> {
     let mut names: BTreeSet<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
     let uname = rustix::system::uname();
     if let Ok(host) = uname.nodename().to_str()
-        && !host.is_empty()
+        && is_name(host)
     {
         names.insert(host.to_owned());
     }
@@ -130,10 +130,14 @@ fn new_leaf(
     Ok((params.signed_by(&key, issuer)?.pem(), key.serialize_pem()))
 }
 
-/// Whether this can stand in a certificate.
+/// Whether this is the name of a machine, as clients hold it against a certificate.
+pub(crate) fn is_host_name(text: &str) -> bool {
+    rustls_pki_types::DnsName::try_from(text).is_ok()
+}
+
+/// Whether this can stand in a certificate: an address, or the name of a machine, or of all in a domain (`*.example.com`).
 pub fn is_name(text: &str) -> bool {
-    text.parse::<IpAddr>().is_ok()
-        || CertificateParams::new(vec![text.to_owned()]).is_ok_and(|_| !text.is_empty())
+    text.parse::<IpAddr>().is_ok() || is_host_name(text.strip_prefix("*.").unwrap_or(text))
 }
 
 #[cfg(test)]
@@ -152,6 +156,17 @@ mod tests {
         let parsed = rustls::server::ParsedCertificate::try_from(&leaf).unwrap();
         let name = ServerName::try_from(name).unwrap();
         rustls::client::verify_server_name(&parsed, &name).is_ok()
+    }
+
+    #[test]
+    fn a_name_is_one_that_clients_can_connect_to() {
+        for good in ["localhost", "lab.example.com", "my_lab", "*.example.com", "192.0.2.1", "2001:db8::1"] {
+            assert!(is_name(good), "{good}");
+        }
+        for bad in ["", "bad_name!", "no name", "http://lab", "lab:8082", "-lab", "*", "*.", "a.*.b", "[::1]"]
+        {
+            assert!(!is_name(bad), "{bad}");
+        }
     }
 
     #[test]

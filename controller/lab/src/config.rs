@@ -2,7 +2,10 @@
 //!
 //! Its keys are those of the existing controller's `config`, where both have them, so that a section can be moved as it is.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use jumpstarter_api::GoDuration;
 use jumpstarter_core::{
@@ -16,6 +19,8 @@ use jumpstarter_service::clients::Policy;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::certificate::is_host_name;
 
 /// The only value of `kind`.
 pub const KIND: &str = "LabConfig";
@@ -133,8 +138,8 @@ impl Default for LeasePolicy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct ExporterOptions {
-    /// An exporter that has not been heard of for this long is offline. Hours, minutes and seconds, such as `1m30s`. Exporters
-    /// are heard of every 10 s.
+    /// An exporter that has not been connected for this long is offline. Hours, minutes and seconds, such as `1m30s`. That a
+    /// connection is dead is found out within half a minute.
     #[schemars(extend("default" = "1m"))]
     pub offline_timeout: GoDuration,
     /// An exporter that has been offline for this long loses its lease; `0s`: never. Hours, minutes and seconds.
@@ -240,7 +245,7 @@ impl LabConfig {
             wrong(&path, "a token must be valid for some time: write for example `8760h`".to_owned());
         }
         if !self.exporter_options.offline_timeout.is_positive() {
-            let message = "an exporter cannot be heard of all the time: write for example `1m`";
+            let message = "an exporter needs time to connect again: write for example `1m`";
             wrong(&["exporterOptions", "offlineTimeout"], message.to_owned());
         }
         if self.exporter_options.lost_timeout.signed().is_negative() {
@@ -287,10 +292,16 @@ impl LabConfig {
     }
 }
 
-/// Whether a text is `HOST:PORT`.
+/// Whether a text is `HOST:PORT`: the name of a machine, an IPv4 address, or an IPv6 address in brackets; and without a scheme.
 pub fn is_endpoint(text: &str) -> bool {
-    text.rsplit_once(':')
-        .is_some_and(|(host, port)| !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok())
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(host) => host.parse::<Ipv6Addr>().is_ok(),
+        None => host.parse::<Ipv4Addr>().is_ok() || is_host_name(host),
+    };
+    is_host
+        && port.bytes().all(|byte| byte.is_ascii_digit())
+        && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 /// Schema of the file.
@@ -301,4 +312,38 @@ pub fn schema() -> Value {
         "How a lab is run: whose tokens are believed, what clients are shown, and \
                                which routers there are.",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_a_host_and_a_port_and_nothing_else() {
+        for good in
+            ["north.example.com:8083", "localhost:1", "192.0.2.1:65535", "[2001:db8::1]:8083", "my_lab:80"]
+        {
+            assert!(is_endpoint(good), "{good}");
+        }
+        for bad in [
+            "north",
+            ":8083",
+            "north:",
+            "north:0",
+            "north:+1",
+            "north:65536",
+            "http://north:1",
+            "https://north",
+            "north:1/",
+            "2001:db8::1:8083",
+            "[north]:1",
+            "[192.0.2.1]:1",
+            "no name:1",
+            "bad!:1",
+            "me@north:1",
+            "north:1:2",
+        ] {
+            assert!(!is_endpoint(bad), "{bad}");
+        }
+    }
 }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use jumpstarter_service::{Route, routers::Load};
-use jumpstarter_transport::connect::{self, Endpoint, Options, Security};
+use jumpstarter_transport::connect::{self, Endpoint, Liveness, Options, Security};
 use tokio::task::JoinHandle;
 use tonic::Code;
 use tonic_health::pb::{
@@ -59,10 +59,10 @@ fn watch(name: &str, entry: &RouterEntry) -> Result<(Route, JoinHandle<()>), Str
     let route = Route {
         endpoint: entry.endpoint.clone(),
         labels: entry.labels.clone(),
-        // How much it carries is not known; that it is there, is.
+        // How much it carries it does not say: what was handed out tells. That it is there, is known.
         load: Load::asked(move || asked.load(Ordering::Relaxed).then_some(0)),
     };
-    let watched = Watched { name: name.to_owned(), endpoint, security, usable };
+    let watched = Watched { name: name.to_owned(), endpoint, security, usable, told: AtomicBool::new(false) };
     Ok((route, tokio::spawn(watched.run())))
 }
 
@@ -71,6 +71,8 @@ struct Watched {
     endpoint: Endpoint,
     security: Security,
     usable: Arc<AtomicBool>,
+    /// Whether anybody was told of it.
+    told: AtomicBool,
 }
 
 impl Watched {
@@ -93,7 +95,13 @@ impl Watched {
 
     /// Follows the router's health until it is lost.
     async fn look(&self) -> Look {
-        let options = Options { security: self.security.clone(), timeout: PATIENCE, ..Options::default() };
+        let options = Options {
+            security: self.security.clone(),
+            timeout: PATIENCE,
+            // Clients that are sent to a router which has vanished lose as much time again.
+            liveness: Liveness::WATCHED,
+            ..Options::default()
+        };
         let channel = match connect::connect(&self.endpoint, &options).await {
             Ok(channel) => channel,
             Err(error) => return Look::Lost(error.message().to_owned()),
@@ -120,12 +128,15 @@ impl Watched {
     /// Whether that is news.
     fn set(&self, usable: bool, why: &str) -> bool {
         let before = self.usable.swap(usable, Ordering::Relaxed);
+        let told = self.told.swap(true, Ordering::Relaxed);
         if before != usable {
             if usable {
                 tracing::info!(router = self.name, "a router is used");
             } else {
                 tracing::warn!(router = self.name, why, "a router is not used any more");
             }
+        } else if !usable && !told {
+            tracing::warn!(router = self.name, why, "a router is not there; it is used once it is");
         } else if !usable {
             tracing::debug!(router = self.name, why, "a router is not there");
         }

@@ -305,8 +305,11 @@ impl Serving {
     pub async fn stop(self, grace: Duration) {
         let Self { server, admin, socket, store, work, watching, draining, health, .. } = self;
         draining.store(true, Ordering::Relaxed);
+        let seconds = grace.as_secs();
+        tracing::info!("no new calls; those that go on are given {seconds} s");
         health.set_service_status("", ServingStatus::NotServing).await;
-        server.shutdown(grace).await;
+        let all_ended = server.shutdown(grace).await;
+        tracing::info!(all_ended, "the lab ends");
         admin.shutdown(Duration::from_secs(1)).await;
         let _ = std::fs::remove_file(socket);
         store.close().await;

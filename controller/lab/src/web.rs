@@ -205,5 +205,11 @@ mod tests {
             assert!(body.contains(name));
             assert_eq!(answer(true, name, "").await.0, StatusCode::OK);
         }
+        // Its links lead somewhere.
+        let links: Vec<_> =
+            body.split("<a href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert_eq!(links, ["#connect", "/v1/auth/config"]);
+        assert!(body.contains("id=\"connect\""));
+        assert_eq!(answer(true, "/v1/auth/config", "").await.0, StatusCode::OK);
     }
 }

@@ -101,6 +101,19 @@ impl Policies {
             .min_by_key(|approval| approval.rank())
     }
 
+    /// For how long at most a client may have one of these exporters, if the rules that are for it say so.
+    pub(crate) fn longest<'a>(
+        &self,
+        exporters: impl Iterator<Item = &'a Labels>,
+        client: &Labels,
+    ) -> Option<GoDuration> {
+        let longest = |labels: &'a Labels| {
+            let rules = self.rules(labels).filter(|rule| !rule.approval.spot && rule.is_for(client));
+            rules.filter_map(|rule| rule.longest).max()
+        };
+        exporters.filter_map(longest).max().filter(|longest| longest.is_positive())
+    }
+
     /// What the rules about these exporters say to a client whom they leave out.
     pub(crate) fn advice<'a>(
         &self,
@@ -191,6 +204,21 @@ mod tests {
         let anybody = labels(&[]);
         let advice = all.advice([&anybody].into_iter(), &anybody);
         assert_eq!(advice, BTreeSet::from(["ask carol".to_owned()]));
+    }
+
+    #[test]
+    fn the_longest_duration_is_that_of_rules_for_this_client_that_can_be_had() {
+        let all = policies(&[json!({ "policies": [
+            { "maximumDuration": "1h", "from": [{}] },
+            { "maximumDuration": "2h", "from": [{}] },
+            { "maximumDuration": "3h", "from": [{ "clientSelector": { "matchLabels": { "team": "a" } } }] },
+            { "maximumDuration": "4h", "spotAccess": true, "from": [{}] },
+        ] })]);
+        let (a, anybody) = (labels(&[("team", "a")]), labels(&[]));
+        let longest = |client| all.longest([&anybody].into_iter(), client);
+        assert_eq!(longest(&anybody), Some(GoDuration::from_secs(7200)));
+        assert_eq!(longest(&a), Some(GoDuration::from_secs(10_800)));
+        assert_eq!(all.longest([].into_iter(), &a), None);
     }
 
     #[test]

@@ -80,6 +80,8 @@ pub enum Note {
     Acquired {
         /// Which lease.
         lease: Name,
+        /// Whose it is.
+        client: Name,
         /// Which exporter.
         exporter: Name,
         /// The number of the lease on that exporter.
@@ -91,6 +93,10 @@ pub enum Note {
     Ended {
         /// Which lease.
         lease: Name,
+        /// Whose it is.
+        client: Name,
+        /// Which exporter it had, if any.
+        exporter: Option<Name>,
         /// `Released`, `Expired`, `ExporterLost`, `ExporterDeleted`, or why it could not be satisfied.
         reason: String,
         /// Whether it never had an exporter, because none will do.

@@ -48,7 +48,7 @@ impl Leasing {
 
     pub(crate) fn settle_exporter(&mut self, name: &Name, now: Timestamp) {
         let Some(entry) = self.exporters.get(name) else { return };
-        let presence = presence::presence(&entry.object, entry.heard, self.settings.offline_after, now);
+        let presence = presence::presence(&entry.object, self.heard(name), self.settings.offline_after, now);
         let told = entry.object.status.as_ref();
         let said_offline = told.and_then(|status| status.exporter_status) == Some(ExporterState::Offline);
         let online = presence.seen.is_some() && !presence.lost && !said_offline;

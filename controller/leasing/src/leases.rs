@@ -208,11 +208,12 @@ impl Leasing {
         let exists = class.key.exporter.as_ref().is_none_or(|wanted| self.exporters.contains_key(wanted));
         let nobody = Labels::new();
         let client = class.key.client.as_ref().unwrap_or(&nobody);
-        words::refusal(class, exists, || {
+        let enabled = || {
             let enabled = class.members.iter().filter(|(_, member)| member.enabled);
-            let labels = enabled.filter_map(|(name, _)| self.exporters.get(name)).map(|entry| &entry.labels);
-            self.policies.advice(labels, client)
-        })
+            enabled.filter_map(|(name, _)| self.exporters.get(name)).map(|entry| &entry.labels)
+        };
+        let longest = || self.policies.longest(enabled(), client);
+        words::refusal(class, exists, longest, || self.policies.advice(enabled(), client))
     }
 
     /// Puts a lease into the queue, or leaves it there.
@@ -242,12 +243,12 @@ impl Leasing {
     /// Says in a lease that it waits. That is said once: what changes while it waits is told to whoever asks.
     pub(crate) fn tell_that_it_waits(&mut self, name: &Name, now: Timestamp) {
         let Some(entry) = self.leases.get(name) else { return };
-        let Some((class, _)) = &entry.turn else { return };
+        let Some((class_id, _)) = &entry.turn else { return };
         if entry.pace.blocked(now) || entry.object.is(PENDING) {
             return;
         }
-        let Some(class) = self.classes.get(*class) else { return };
-        let words = words::pending(&class.counts);
+        let Some(class) = self.classes.get(*class_id) else { return };
+        let words = words::pending(&class.counts, self.waits_for_itself(class, &entry.object));
         let mut new = (*entry.object).clone();
         let generation = new.metadata.generation;
         let status = new.status.get_or_insert_default();
@@ -272,7 +273,8 @@ impl Leasing {
         let patch = patch::between(lease, &new);
         let waited = Duration::try_from(now.duration_since(since(lease))).unwrap_or_default();
         let epoch = self.exporters.get(exporter).map_or(0, |entry| entry.object.lease_epoch());
-        let note = Note::Acquired { lease: name.clone(), exporter: exporter.clone(), epoch, waited };
+        let client = lease.spec.client_ref.name.as_str().into();
+        let note = Note::Acquired { lease: name.clone(), client, exporter: exporter.clone(), epoch, waited };
         self.write(Kind::Lease, name, Part::Status, patch, Some(note));
     }
 
@@ -299,7 +301,9 @@ impl Leasing {
             refused = so;
         }
         let patch = patch::between(lease, &new);
-        let note = Note::Ended { lease: name.clone(), reason, refused };
+        let client = lease.spec.client_ref.name.as_str().into();
+        let exporter = lease.exporter().map(Name::from);
+        let note = Note::Ended { lease: name.clone(), client, exporter, reason, refused };
         self.write(Kind::Lease, name, Part::Status, patch, Some(note));
     }
 

@@ -16,6 +16,7 @@ use crate::{
     deadlines::Deadlines,
     effect::{Effect, Note, Outcome, Settings, Ticket},
     object::{Key, Kind, Name, Object, is_newer},
+    presence::Heard,
     times::after,
 };
 
@@ -26,6 +27,8 @@ pub struct Leasing {
     pub(crate) clients: HashMap<Name, Arc<Client>>,
     pub(crate) policies: Policies,
     pub(crate) exporters: BTreeMap<Name, ExporterEntry>,
+    /// Exporters that are connected now, and how often. That is known of those that nobody has told of yet as well.
+    pub(crate) connected: HashMap<Name, usize>,
     /// Those that are not over, or whose end is not written down completely.
     pub(crate) leases: BTreeMap<Name, LeaseEntry>,
     pub(crate) classes: Classes,
@@ -246,6 +249,39 @@ impl Leasing {
                 entry.heard = Some(now);
             }
         }
+    }
+
+    /// An exporter has connected. It is there until as many of its connections are gone ([`Leasing::parted`]); whatever time
+    /// passes meanwhile, nothing is to be done for that.
+    pub fn connected(&mut self, exporter: &str, now: Timestamp) {
+        *self.connected.entry(exporter.into()).or_default() += 1;
+        self.connection_changed(exporter, now);
+    }
+
+    /// A connection of an exporter is gone. From now on it has its time to be heard of again.
+    pub fn parted(&mut self, exporter: &str, now: Timestamp) {
+        if let Some(count) = self.connected.get_mut(exporter) {
+            *count -= 1;
+            if *count == 0 {
+                self.connected.remove(exporter);
+            }
+        }
+        self.connection_changed(exporter, now);
+    }
+
+    fn connection_changed(&mut self, exporter: &str, now: Timestamp) {
+        self.seen(exporter, now);
+        if let Some((name, _)) = self.exporters.get_key_value(exporter) {
+            self.dirty_exporters.insert(name.clone());
+        }
+    }
+
+    /// When an exporter was heard of, beside what its object says.
+    pub(crate) fn heard(&self, exporter: &Name) -> Heard {
+        if self.connected.contains_key(exporter) {
+            return Heard::Connected;
+        }
+        self.exporters.get(exporter).and_then(|entry| entry.heard).map_or(Heard::Never, Heard::At)
     }
 
     /// What came of a write.

@@ -22,13 +22,24 @@ pub struct Presence {
     pub lost_at: Option<Timestamp>,
 }
 
-/// From what its object says and what has been heard since (`heard`), which need not be in the object.
-pub fn presence(
-    exporter: &Exporter,
-    heard: Option<Timestamp>,
-    offline_after: Duration,
-    now: Timestamp,
-) -> Presence {
+/// What has been heard of an exporter, which need not be in its object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Nothing.
+    Never,
+    /// It has last said something then.
+    At(Timestamp),
+    /// It is connected: there is nothing to wait for.
+    Connected,
+}
+
+/// From what its object says and what has been heard since.
+pub fn presence(exporter: &Exporter, heard: Heard, offline_after: Duration, now: Timestamp) -> Presence {
+    let heard = match heard {
+        Heard::Connected => return Presence { seen: Some(now), lost: false, lost_at: None },
+        Heard::At(at) => Some(at),
+        Heard::Never => None,
+    };
     let told = exporter.status.as_ref().and_then(|status| status.last_seen.as_ref()).map(|time| time.0);
     let seen = told.max(heard).map(|seen| seen.min(now));
     let lost_at =

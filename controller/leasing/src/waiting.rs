@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use jumpstarter_api::{Condition, Lease, ResourceExt as _, condition, lease::PENDING};
 
 use crate::{
-    class::{ClassId, State, Turn},
+    class::{Class, ClassId, Member, State, Turn},
     leasing::Leasing,
     times,
     words::{self, Because, about},
@@ -35,14 +35,16 @@ pub struct Waiting {
 impl Leasing {
     /// What there is to say about a lease that waits; nothing about others.
     pub fn waiting(&self, lease: &str, now: Timestamp) -> Option<Waiting> {
-        let (class_id, turn) = self.leases.get(lease)?.turn.as_ref()?;
+        let entry = self.leases.get(lease)?;
+        let (class_id, turn) = entry.turn.as_ref()?;
         let class = self.classes.get(*class_id)?;
         let because = Because::of(&class.counts);
         let (ahead, of) = self.classes.ahead(*class_id, turn);
         let ends = self.ends(*class_id, now);
         let first_ends = ends.iter().copied().min().filter(|_| because == Because::NotAvailable);
         let estimate = self.estimate(*class_id, turn, ahead, ends);
-        let mut parts = vec![words::pending(&class.counts).message];
+        let own = self.waits_for_itself(class, &entry.object);
+        let mut parts = vec![words::pending(&class.counts, own).message];
         if let Some(first) = first_ends {
             let which = if class.counts.online == 1 { "it" } else { "the first" };
             parts.push(format!("{which} ends in {}", about(first.duration_since(now))));
@@ -66,6 +68,20 @@ impl Leasing {
             condition::set(&mut conditions, PENDING, true, reason, &waiting.message, generation, now);
         }
         conditions
+    }
+
+    /// Whether the only exporter of a class that is online has another lease of the client that waits for it.
+    pub(crate) fn waits_for_itself(&self, class: &Class, lease: &Lease) -> bool {
+        if class.counts.online != 1 {
+            return false;
+        }
+        let usable = |member: &Member| member.approval().is_some() && member.state != State::Offline;
+        let holder = || {
+            let (name, _) = class.members.iter().find(|(_, member)| usable(member))?;
+            let holder = self.leases.get(self.assigned.get(name)?.first()?)?;
+            Some(&holder.object.spec.client_ref.name)
+        };
+        holder().is_some_and(|client| *client == lease.spec.client_ref.name)
     }
 
     /// When the leases end that have the exporters of a class. An exporter that nobody has frees soon; one that is offline

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
+use jumpstarter_api::GoDuration;
 
 use crate::class::{Class, Counts};
 
@@ -73,12 +74,15 @@ fn matching(count: usize) -> String {
     if count == 1 { "1 exporter matches".to_owned() } else { format!("{count} exporters match") }
 }
 
-/// Why a lease waits, without what changes from minute to minute.
-pub(crate) fn pending(counts: &Counts) -> Words {
+/// Why a lease waits, without what changes from minute to minute. `own` says that the only exporter there is belongs to the
+/// client that waits, by another lease.
+pub(crate) fn pending(counts: &Counts, own: bool) -> Words {
     let because = Because::of(counts);
     let rest = match because {
         Because::Offline if counts.usable == 1 => "but it is offline".to_owned(),
         Because::Offline => "but all are offline".to_owned(),
+        // Not "to you": others read it as well.
+        Because::NotAvailable if counts.online == 1 && own => "leased to the same client".to_owned(),
         Because::NotAvailable if counts.online == 1 => "leased to another".to_owned(),
         Because::NotAvailable if counts.online < counts.usable => {
             format!("{} online, all leased", counts.online)
@@ -96,6 +100,7 @@ const LONGEST_ADVICE: usize = 4096;
 pub(crate) fn refusal(
     class: &Class,
     exists: bool,
+    longest: impl FnOnce() -> Option<GoDuration>,
     advice: impl FnOnce() -> BTreeSet<String>,
 ) -> Option<Words> {
     let counts = &class.counts;
@@ -132,10 +137,15 @@ pub(crate) fn refusal(
             "the only access is on the spot, until somebody else needs the exporter, and that is not given";
         return Some(words("SpotAccess", format!("{}, but {message}", matching(counts.enabled))));
     }
-    let mut message = format!("{}, but no access policy lets this client have one", matching(counts.enabled));
-    if counts.enabled == 1 {
-        message = format!("{}, but no access policy lets this client have it", matching(1));
-    }
+    let it = if counts.enabled == 1 { "it" } else { "one" };
+    // Who could have one for less long should not look for another reason.
+    let why = match class.key.duration.and_then(|asked| Some((asked, longest()?))) {
+        Some((asked, longest)) => {
+            format!("{asked} is too long: access policies let this client have {it} for {longest} at most")
+        }
+        None => format!("no access policy lets this client have {it}"),
+    };
+    let mut message = format!("{}, but {why}", matching(counts.enabled));
     let advice = advice().into_iter().collect::<Vec<_>>().join("; ");
     if !advice.is_empty() {
         message.push_str(". Matching policies: ");

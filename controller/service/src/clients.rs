@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     Callers, Lab,
     exporters::{active, refused},
-    names, wire,
+    journal, names, wire,
 };
 
 /// What a lab decides about leases and labels.
@@ -185,6 +185,7 @@ impl<S: Store, F: Fetch> ClientService for Clients<S, F> {
         let lease = requests::create(&name, &client.name_any(), wire::wanted(lease)?, self.policy.most_tags)
             .map_err(refused)?;
         self.lab.create(&lease).await?;
+        journal::requested(&lease);
         // An exporter that is free is the client's when this answers: it need not ask again.
         let lease = self.lab.decided(&name).await?;
         Ok(Response::new(self.lease(&lease)))
@@ -216,6 +217,9 @@ impl<S: Store, F: Fetch> ClientService for Clients<S, F> {
                 requests::update(lease, &caller, changes).map(Some).map_err(refused)
             })
             .await?;
+        if to.is_some() && lease.spec.client_ref.name != caller {
+            journal::transferred(&lease, &caller);
+        }
         Ok(Response::new(self.lease(&lease)))
     }
 
@@ -223,11 +227,15 @@ impl<S: Store, F: Fetch> ClientService for Clients<S, F> {
         let full = request.get_ref().name.clone();
         let (namespace, name) = names::of(&full, "leases")?;
         let caller = self.callers.client_of(&request, namespace).await?.name_any();
-        self.lab
+        let released = self
+            .lab
             .change::<Lease>(name, Durability::Now, |lease| {
                 requests::delete(lease, &caller, &full).map(Some).map_err(refused)
             })
             .await?;
+        journal::released(&released, "client");
+        // Whoever looks at it when this has answered finds it ended.
+        self.lab.ended(name).await?;
         Ok(Response::new(()))
     }
 

@@ -6,10 +6,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{
-    future::BoxFuture,
-    stream::{self, BoxStream, StreamExt as _},
-};
+use futures::stream::{self, BoxStream, StreamExt as _};
 use jumpstarter_api::{
     Client, Device, Exporter, ExporterState, ExporterStatus, Lease, LeaseSpec, ObjectMeta, Reference,
     ResourceExt, condition,
@@ -32,10 +29,7 @@ use tokio::sync::watch;
 use tonic::{Code, Request, Response, Status};
 use uuid::Uuid;
 
-use crate::{Callers, Lab, Listeners, Routers, listeners::Listening, wire};
-
-/// How often an open status stream counts as a sign of life, as upstream has it.
-const HEARTBEAT: Duration = Duration::from_secs(10);
+use crate::{Callers, Lab, Listeners, Routers, journal, lab::Connected, listeners::Listening, wire};
 
 /// How long a dial waits for the exporter to get ready, as upstream has it.
 const READY: Duration = Duration::from_secs(30);
@@ -104,6 +98,20 @@ impl<S: Store, F: Fetch> Exporters<S, F> {
         self.lab.get(name).await
     }
 
+    /// The exporter of a lease that this client may connect to.
+    async fn dialled(&self, lease: &str, client: &str) -> Result<String, Status> {
+        let held = self.named_lease(lease).await?;
+        if held.spec.client_ref.name != client {
+            return Err(Status::unknown("permission denied"));
+        }
+        let exporter = held.exporter().ok_or_else(|| Status::unknown("lease not active"))?;
+        if held.is_ended() {
+            // Nobody will listen any more, so there is nothing to wait for.
+            return Err(Status::failed_precondition(format!("lease {lease} has ended")));
+        }
+        Ok(exporter.to_owned())
+    }
+
     /// Waits until an exporter may be connected to, or will not be.
     async fn ready(&self, name: &str) -> Result<Exporter, Status> {
         let mut changes = self.lab.changes::<Exporter>(name);
@@ -140,10 +148,13 @@ impl<S: Store, F: Fetch> Exporters<S, F> {
     async fn release(
         &self,
         name: &str,
+        by: &str,
         decide: impl Fn(&Lease) -> Result<Option<Lease>, Refusal>,
     ) -> Result<(), Status> {
         let decide = |lease: &Lease| decide(lease).map_err(refused);
-        self.lab.change::<Lease>(name, Durability::Now, decide).await.map(drop)
+        let released = self.lab.change::<Lease>(name, Durability::Now, decide).await?;
+        journal::released(&released, by);
+        Ok(())
     }
 }
 
@@ -217,12 +228,12 @@ impl Told {
     }
 }
 
-/// A status stream.
-struct Watching<S> {
+/// A status stream. As long as it is open, the exporter is there: HTTP/2 finds out when nobody is at its other end.
+struct Watching<S: Store> {
     lab: Lab<S>,
     exporter: Proven,
     changes: watch::Receiver<u64>,
-    heartbeat: BoxFuture<'static, ()>,
+    _connected: Connected<S>,
     told: Option<StatusResponse>,
     ever_told: Told,
     over: bool,
@@ -252,17 +263,7 @@ impl<S: Store> Watching<S> {
                     return Some((Err(status), self));
                 }
             }
-            // A heartbeat is no reason to look.
-            while let Some(()) = tokio::select! {
-                changed = self.changes.changed() => match changed {
-                    Ok(()) => None,
-                    Err(_) => return None,
-                },
-                () = &mut self.heartbeat => Some(()),
-            } {
-                self.lab.seen(&self.exporter.name);
-                self.heartbeat = self.lab.clock().sleep(HEARTBEAT);
-            }
+            self.changes.changed().await.ok()?;
         }
     }
 }
@@ -400,7 +401,9 @@ impl<S: Store, F: Fetch> ControllerService for Exporters<S, F> {
                     "an exporter gives back a lease that it has not heard of"
                 );
             // What it has told counts all the same.
-            } else if let Err(status) = self.release(lease, |lease| requests::give_back(lease, &name)).await {
+            } else if let Err(status) =
+                self.release(lease, "exporter", |lease| requests::give_back(lease, &name)).await
+            {
                 tracing::warn!(
                     exporter = name,
                     lease,
@@ -451,13 +454,11 @@ impl<S: Store, F: Fetch> ControllerService for Exporters<S, F> {
                 "a sign of life could not be written down"
             );
         }
-        let heartbeat = self.lab.clock().sleep(HEARTBEAT);
-        self.lab.seen(&name);
         let watching = Watching {
             lab: self.lab.clone(),
             exporter: Proven::of(&exporter),
             changes,
-            heartbeat,
+            _connected: self.lab.connected(&name),
             told: None,
             ever_told: self.told.clone(),
             over: false,
@@ -468,19 +469,22 @@ impl<S: Store, F: Fetch> ControllerService for Exporters<S, F> {
     async fn dial(&self, request: Request<DialRequest>) -> Result<Response<DialResponse>, Status> {
         let client: Client = self.callers.client(&request).await?;
         let name = request.into_inner().lease_name;
-        let lease = self.named_lease(&name).await?;
-        if lease.spec.client_ref.name != client.name_any() {
-            return Err(Status::unknown("permission denied"));
-        }
-        let Some(exporter) = lease.exporter() else { return Err(Status::unknown("lease not active")) };
-        if lease.is_ended() {
-            // Nobody will listen any more, so there is nothing to wait for.
-            return Err(Status::failed_precondition(format!("lease {name} has ended")));
-        }
-        let exporter = self.ready(exporter).await?;
-        let tunnel = self.routers.tunnel(exporter.labels())?;
-        self.listeners.deliver(&name, tunnel.clone(), LISTENS).await?;
-        let ListenResponse { router_endpoint, router_token } = tunnel;
+        let client = client.name_any();
+        let exporter = self.dialled(&name, &client).await?;
+        let exporter = self.ready(&exporter).await?;
+        let tunnel = self.routers.tunnel(exporter.labels(), &name, self.lab.handed())?;
+        // Much may have happened while it waited. After the tunnel was counted, so that it does not count for ever: a lease
+        // that ends from now on takes it along.
+        self.dialled(&name, &client).await?;
+        self.listeners.deliver(&name, tunnel.ends.clone(), LISTENS).await?;
+        let ListenResponse { router_endpoint, router_token } = tunnel.delivered();
+        tracing::debug!(
+            lease = name,
+            client,
+            exporter = exporter.name_any(),
+            router = router_endpoint,
+            "a tunnel is handed out"
+        );
         Ok(Response::new(DialResponse { router_endpoint, router_token }))
     }
 
@@ -531,6 +535,7 @@ impl<S: Store, F: Fetch> ControllerService for Exporters<S, F> {
             status: None,
         };
         self.lab.create(&lease).await?;
+        journal::requested(&lease);
         self.lab.decided(&name).await?;
         Ok(Response::new(RequestLeaseResponse { name }))
     }
@@ -546,11 +551,11 @@ impl<S: Store, F: Fetch> ControllerService for Exporters<S, F> {
             if self.lab.find::<Lease>(&name).await?.is_none() {
                 return Err(Status::not_found(format!("lease \"{name}\" not found")));
             }
-            self.release(&name, |lease| requests::give_back(lease, &exporter)).await?;
+            self.release(&name, "exporter", |lease| requests::give_back(lease, &exporter)).await?;
         } else {
             let client = self.callers.client(&request).await?.name_any();
             let name = request.into_inner().name;
-            self.release(&name, |lease| requests::release(lease, &client)).await?;
+            self.release(&name, "client", |lease| requests::release(lease, &client)).await?;
         }
         Ok(Response::new(ReleaseLeaseResponse {}))
     }

@@ -1,4 +1,6 @@
-//! The store, the task around leasing, and who waits for what.
+//! The objects of a lab: what is read and written of them, and who waits for what. `work` is the task around leasing.
+
+mod work;
 
 use std::{
     collections::HashMap,
@@ -6,35 +8,24 @@ use std::{
     time::Duration,
 };
 
-use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use jiff::Timestamp;
-use jumpstarter_api::{
-    Client, Condition, CustomResourceExt, Exporter, ExporterAccessPolicy, Lease, Resource, validation,
-};
+use jumpstarter_api::{Condition, CustomResourceExt, Lease, Resource, validation};
 use jumpstarter_core::selector::Selector;
-use jumpstarter_leasing::{
-    Effect, Key as LeasingKey, Leasing, Note, Object as Known, Outcome, Part, Settings, Snapshot, Ticket,
-    Write, census::Census,
-};
-use jumpstarter_store::{
-    Change, Durability, Event, Key, New, Object, Patch, Query, Revision, Scope, Store, StoreError, Watch,
-};
+use jumpstarter_leasing::{Leasing, Settings, census::Census};
+use jumpstarter_store::{Durability, Key, New, Object, Query, Store, StoreError};
 use serde::Serialize;
-use serde_json::Value;
 use tokio::sync::{Notify, watch};
 use tonic::Status;
 
 use crate::{
     metrics::Metrics,
+    routers::Handed,
     stored::{self, Stored},
     time::Clock,
 };
 
 /// How often a change that meets another one is tried again.
 const TRIES: usize = 20;
-
-/// How long to wait before an object that could not be read is read again.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// From so many objects on that somebody has waited for, those that nobody waits for any more are looked for.
 const SWEEP: usize = 1024;
@@ -56,6 +47,8 @@ struct Inner<S> {
     /// Everything has been read, and what happens is being followed.
     at_work: watch::Sender<bool>,
     metrics: Metrics,
+    /// Tunnels of leases that go on.
+    handed: Handed,
     clock: Clock,
 }
 
@@ -108,6 +101,7 @@ impl<S: Store> Lab<S> {
             waiting: Mutex::default(),
             at_work: watch::Sender::new(false),
             metrics: Metrics::default(),
+            handed: Handed::default(),
             clock,
         }))
     }
@@ -135,6 +129,11 @@ impl<S: Store> Lab<S> {
     /// What it counts.
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    /// The tunnels that were handed out to its leases.
+    pub(crate) fn handed(&self) -> &Handed {
+        &self.0.handed
     }
 
     /// How many there are of what.
@@ -323,6 +322,23 @@ impl<S: Store> Lab<S> {
         }
     }
 
+    /// Waits until a lease that is given back is over, or for a while.
+    ///
+    /// # Errors
+    /// When it is gone, as `UNKNOWN`.
+    pub async fn ended(&self, name: &str) -> Result<(), Status> {
+        let mut changes = self.changes::<Lease>(name);
+        let mut over = self.0.clock.sleep(DECISION);
+        while !self.get::<Lease>(name).await?.is_ended() {
+            tokio::select! {
+                biased;
+                _ = changes.changed() => {}
+                () = &mut over => break,
+            }
+        }
+        Ok(())
+    }
+
     /// What to say about a lease now: its conditions, with its place in the queue.
     pub fn conditions(&self, lease: &Lease) -> Vec<Condition> {
         self.leasing().conditions(lease, self.now())
@@ -332,6 +348,13 @@ impl<S: Store> Lab<S> {
     pub fn seen(&self, exporter: &str) {
         self.leasing().seen(exporter, self.now());
         self.0.told.notify_one();
+    }
+
+    /// An exporter is connected, as long as what this returns is kept.
+    pub fn connected(&self, exporter: &str) -> Connected<S> {
+        self.leasing().connected(exporter, self.now());
+        self.0.told.notify_one();
+        Connected { lab: self.clone(), exporter: exporter.to_owned() }
     }
 
     /// Whether what happens is being followed: leases are decided, and whoever waits is woken.
@@ -344,251 +367,23 @@ impl<S: Store> Lab<S> {
         // The sender is this lab's: it is not gone before this ends.
         let _ = self.0.at_work.subscribe().wait_for(|at_work| *at_work).await;
     }
+}
 
-    /// Does what has to be done, until the store is closed.
-    ///
-    /// # Errors
-    /// When the store cannot be read any more.
-    pub async fn run(&self) -> Result<(), StoreError> {
-        let mut work = FuturesUnordered::new();
-        loop {
-            let ended = self.follow(&mut work).await;
-            self.0.at_work.send_replace(false);
-            match ended {
-                // A watch fell behind: everything is read anew.
-                Err(StoreError::TooOld(_)) => {
-                    tracing::warn!("the lab fell behind its store, and reads everything anew");
-                }
-                Err(StoreError::Closed) => return Ok(()),
-                Err(error) => return Err(error),
-                Ok(()) => {}
-            }
-        }
-    }
+/// That an exporter is connected. Its end is the end of the connection.
+pub struct Connected<S: Store> {
+    lab: Lab<S>,
+    exporter: String,
+}
 
-    async fn watch<K: Stored>(&self, selector: Selector) -> Result<(Vec<Arc<K>>, S::Watch), StoreError> {
-        let namespace = Some(self.0.namespace.clone());
-        let query =
-            Query { kind: K::KIND.to_owned(), namespace: namespace.clone(), selector, ..Query::default() };
-        let page = self.0.store.list(&query).await?;
-        let read = |object: &Arc<Object>| {
-            let read = stored::typed(object)
-                .inspect_err(|problem| tracing::error!(problem, "an object is left out"));
-            read.ok().map(Arc::new)
-        };
-        let objects = page.items.iter().filter_map(read).collect();
-        let watch =
-            self.0.store.watch(&Scope { kind: K::KIND.to_owned(), namespace }, &page.revision).await?;
-        Ok((objects, watch))
-    }
-
-    async fn follow(
-        &self,
-        work: &mut FuturesUnordered<BoxFuture<'static, Answer>>,
-    ) -> Result<(), StoreError> {
-        let (policies, mut of_policies) = self.watch::<ExporterAccessPolicy>(Selector::everything()).await?;
-        let (clients, mut of_clients) = self.watch::<Client>(Selector::everything()).await?;
-        let (exporters, mut of_exporters) = self.watch::<Exporter>(Selector::everything()).await?;
-        let active = crate::exporters::active();
-        let (leases, mut of_leases) = self.watch::<Lease>(active).await?;
-        let now = self.now();
-        self.leasing().load(Snapshot { clients, policies, exporters, leases }, now);
-        // What happened before these watches, nobody has been told of.
-        self.everything_changed();
-        self.0.at_work.send_replace(true);
-        loop {
-            let deadline = self.step(work);
-            tokio::select! {
-                events = of_policies.next() => self.tell(&events?),
-                events = of_clients.next() => self.tell(&events?),
-                events = of_exporters.next() => self.tell(&events?),
-                events = of_leases.next() => {
-                    let events = events?;
-                    // Each kind has a watch of its own. What was there before a lease has to be known before it: a lease must
-                    // not be refused because the exporter that it is for has not been heard of.
-                    while let Some(events) = of_policies.next().now_or_never() { self.tell(&events?); }
-                    while let Some(events) = of_clients.next().now_or_never() { self.tell(&events?); }
-                    while let Some(events) = of_exporters.next().now_or_never() { self.tell(&events?); }
-                    while let Some(Some(answer)) = work.next().now_or_never() { self.answered(answer); }
-                    self.tell(&events);
-                }
-                Some(answer) = work.next() => self.answered(answer),
-                () = self.0.told.notified() => {}
-                () = at(&self.0.clock, deadline) => {}
-            }
-        }
-    }
-
-    fn tell(&self, events: &[Event]) {
-        {
-            let mut leasing = self.leasing();
-            for event in events {
-                let Some(kind) = stored::leasing_kind(&event.object.key.kind) else { continue };
-                match event.change {
-                    Change::Deleted => leasing.remove(&LeasingKey::new(kind, event.object.key.name.as_str())),
-                    Change::Added | Change::Modified => {
-                        if let Some(object) = stored::known(&event.object) {
-                            leasing.apply(object);
-                        }
-                    }
-                }
-            }
-        }
-        for Event { object, .. } in events {
-            self.changed(&object.key.kind, &object.key.name);
-            // An exporter hears of its lease by the same way.
-            if object.key.kind == Lease::KIND
-                && let Some(exporter) = object.status["exporterRef"]["name"].as_str()
-            {
-                self.changed(Exporter::KIND, exporter);
-            }
-        }
-    }
-
-    /// Lets leasing decide, begins what it wants to be done, and answers when it wants to be asked again.
-    fn step(&self, work: &mut FuturesUnordered<BoxFuture<'static, Answer>>) -> Option<Timestamp> {
-        let mut leasing = self.leasing();
-        for effect in leasing.step(self.now()) {
-            let lab = self.clone();
-            match effect {
-                Effect::Write(write) => work.push(Box::pin(async move {
-                    let ticket = write.ticket;
-                    Answer::Written(ticket, lab.write(write).await)
-                })),
-                Effect::Look(key) => work.push(Box::pin(async move {
-                    let found = lab.look(&key).await;
-                    Answer::Looked(key, found)
-                })),
-                Effect::Note(note) => {
-                    self.0.metrics.note(&note);
-                    tell(&note);
-                }
-            }
-        }
-        leasing.next_deadline()
-    }
-
-    fn answered(&self, answer: Answer) {
-        let mut leasing = self.leasing();
-        match answer {
-            Answer::Written(ticket, outcome) => leasing.written(ticket, outcome, self.now()),
-            Answer::Looked(key, found) => leasing.looked(&key, found),
-        }
-    }
-
-    /// An object as it is. Whether it is there must be known before anything is decided, so this waits until it is.
-    async fn look(&self, key: &LeasingKey) -> Option<Known> {
-        let key = Key::new(stored::kind(key.kind), &self.0.namespace, &*key.name);
-        loop {
-            match self.0.store.get(&key).await {
-                Ok(None) => return None,
-                Ok(Some(object)) => {
-                    // One that cannot be understood is there all the same.
-                    if let Some(known) = stored::known(&object) {
-                        return Some(known);
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, object = %key, "an object could not be read; it is tried again");
-                }
-            }
-            self.0.clock.sleep(LOOK_AGAIN).await;
-        }
-    }
-
-    async fn write(&self, write: Write) -> Outcome {
-        let key = Key::new(stored::kind(write.key.kind), &self.0.namespace, &*write.key.name);
-        let version = Revision::from(write.version.as_str());
-        let written = match write.part {
-            Part::Main => self.0.store.patch(&key, main_patch(&write.patch, version)).await,
-            Part::Status => self.write_status(&key, version, &write.patch).await,
-        };
-        match written {
-            Ok(object) => stored::known(&object).map_or(Outcome::Failed, Outcome::Written),
-            Err(StoreError::NotFound(_)) => Outcome::Conflict(None),
-            Err(StoreError::Conflict { .. }) => match self.0.store.get(&key).await {
-                Ok(None) => Outcome::Conflict(None),
-                Ok(Some(object)) => {
-                    stored::known(&object).map_or(Outcome::Failed, |known| Outcome::Conflict(Some(known)))
-                }
-                Err(_) => Outcome::Failed,
-            },
-            Err(error) => {
-                tracing::error!(%error, object = %key, "a decision could not be written; it is tried again");
-                Outcome::Failed
-            }
-        }
-    }
-
-    async fn write_status(
-        &self,
-        key: &Key,
-        version: Revision,
-        patch: &Value,
-    ) -> Result<Arc<Object>, StoreError> {
-        let Some(object) = self.0.store.get(key).await? else {
-            return Err(StoreError::NotFound(key.clone()));
-        };
-        if object.revision != version {
-            return Err(StoreError::Conflict { key: key.clone(), was: version });
-        }
-        let mut next = object.as_ref().clone();
-        jumpstarter_api::patch::apply(&mut next.status, &patch["status"]);
-        self.0.store.update_status(next, Durability::Now).await
+impl<S: Store> std::fmt::Debug for Connected<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connected").field("exporter", &self.exporter).finish_non_exhaustive()
     }
 }
 
-/// What came of something that leasing wanted.
-enum Answer {
-    Written(Ticket, Outcome),
-    Looked(LeasingKey, Option<Known>),
-}
-
-/// The part of a patch that this store has a place for. Owners are a matter of Kubernetes: here, whoever deletes an exporter
-/// deletes its leases.
-fn main_patch(patch: &Value, revision: Revision) -> Patch {
-    let texts = |of: &str| {
-        let map = patch["metadata"][of].as_object();
-        map.into_iter()
-            .flatten()
-            .map(|(key, value)| (key.clone(), value.as_str().map(str::to_owned)))
-            .collect()
-    };
-    Patch {
-        labels: texts("labels"),
-        annotations: texts("annotations"),
-        spec: patch["spec"].clone(),
-        uid: None,
-        revision: Some(revision),
-    }
-}
-
-async fn at(clock: &Clock, deadline: Option<Timestamp>) {
-    match deadline {
-        None => std::future::pending().await,
-        Some(deadline) => clock.until(deadline).await,
-    }
-}
-
-fn tell(note: &Note) {
-    match note {
-        Note::Acquired { lease, exporter, epoch, waited } => {
-            tracing::info!(
-                lease = &**lease,
-                exporter = &**exporter,
-                epoch,
-                ?waited,
-                "a lease has its exporter"
-            );
-        }
-        Note::Ended { lease, reason, refused } => {
-            tracing::info!(lease = &**lease, reason, refused, "a lease is over");
-        }
-        Note::Online { exporter, online: true } => {
-            tracing::info!(exporter = &**exporter, "an exporter is online");
-        }
-        Note::Online { exporter, online: false } => {
-            tracing::warn!(exporter = &**exporter, "an exporter is offline");
-        }
+impl<S: Store> Drop for Connected<S> {
+    fn drop(&mut self) {
+        self.lab.leasing().parted(&self.exporter, self.lab.now());
+        self.lab.0.told.notify_one();
     }
 }

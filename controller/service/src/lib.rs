@@ -17,7 +17,8 @@
 //!
 //! | Module | Responsibility |
 //! |---|---|
-//! | [`lab`] | the store, the task around leasing, and who waits for what |
+//! | [`lab`] | objects, who waits for what, and the task around leasing |
+//! | [`journal`] | what the log says of leases |
 //! | [`stored`] | objects of the store as resources, and back |
 //! | [`caller`] | who calls, and whether he may |
 //! | [`listeners`] | dialled tunnels on their way to exporters |
@@ -34,6 +35,7 @@
 pub mod caller;
 pub mod clients;
 pub mod exporters;
+pub mod journal;
 pub mod lab;
 pub mod listeners;
 pub mod metrics;

@@ -222,7 +222,8 @@ impl Store for Engine {
     }
 
     async fn patch(&self, key: &Key, patch: Patch) -> Result<Arc<Object>, StoreError> {
-        self.wish(Wish::Patch(key.clone(), patch), Durability::Now).await
+        let durability = patch.durability;
+        self.wish(Wish::Patch(key.clone(), patch), durability).await
     }
 
     async fn patch_status(

@@ -155,6 +155,8 @@ pub struct Patch {
     pub uid: Option<Uuid>,
     /// Only if it is still at this revision.
     pub revision: Option<Revision>,
+    /// How soon a crash may not take it back any more.
+    pub durability: Durability,
 }
 
 /// A merge patch of RFC 7396.
@@ -184,7 +186,8 @@ pub enum Durability {
     #[default]
     Now,
     /// With the next change that must, or when the store is closed. Until then everybody sees it, and a crash takes it back.
-    /// For what is soon said again: that an exporter is still there.
+    /// For what is soon said again: that an exporter is still there. And for what nobody hears of before another change that
+    /// must: after a crash, a change is there only if all before it are.
     Soon,
 }
 

@@ -118,7 +118,32 @@ impl Driver for Opendal {
     }
 }
 
+/// What is said of a file that was opened for writing again.
+const TAKEN: &str = "it was opened for writing again meanwhile: what was written before is not stored";
+
 impl Opendal {
+    /// Opens a file for writing. Whoever has it open for that and writes nothing loses it: programs end without closing their
+    /// files, and are started again. Whoever is writing keeps it.
+    async fn writing(&self, path: &str) -> Result<crate::place::Writing> {
+        let busy = match self.place.write(path).await {
+            Err(busy) if busy.kind() == ErrorKind::Busy => busy,
+            done => return done,
+        };
+        for file in self.handles.all() {
+            let Ok(mut file) = file.try_lock() else { continue };
+            if !matches!(&*file, OpenFile::Writing(writing) if self.place.is_same(writing.path(), path)) {
+                continue;
+            }
+            if let OpenFile::Writing(writing) = std::mem::replace(&mut *file, OpenFile::Taken) {
+                writing.release().await;
+            }
+        }
+        self.place
+            .write(path)
+            .await
+            .map_err(|error| if error.kind() == ErrorKind::Busy { busy } else { error })
+    }
+
     fn fs_root(&self) -> Option<PathBuf> {
         self.scheme.is_fs().then(|| self.place.operator().info().root().into())
     }
@@ -236,7 +261,7 @@ impl Storage for Opendal {
         self.handles.room()?;
         let file = match mode {
             OpenMode::Read => OpenFile::Reading { reading: self.place.read(&path).await?, position: 0 },
-            OpenMode::Write => OpenFile::Writing(self.making(&path, self.place.write(&path)).await?),
+            OpenMode::Write => OpenFile::Writing(self.making(&path, self.writing(&path)).await?),
         };
         Ok(self.handles.add(file))
     }
@@ -253,8 +278,10 @@ impl Storage for Opendal {
     async fn file_write(&self, fd: Uuid, src: Source, call: Call) -> Result<()> {
         let Found::Open(file) = self.handles.find(fd)? else { return Err(Error::device(CLOSED_FOR_WRITING)) };
         let mut file = file.lock().await;
-        if let OpenFile::Reading { .. } = *file {
-            return Err(Error::device(READ_ONLY));
+        match &*file {
+            OpenFile::Reading { .. } => return Err(Error::device(READ_ONLY)),
+            OpenFile::Taken => return Err(Error::device(TAKEN)),
+            OpenFile::Writing(_) | OpenFile::Failed => {}
         }
         // If this call ends before its time, by an error or by going away, there is no file.
         let OpenFile::Writing(mut writing) = std::mem::replace(&mut *file, OpenFile::Failed) else {
@@ -296,7 +323,7 @@ impl Storage for Opendal {
         let Found::Open(file) = self.handles.find(fd)? else { return Err(Error::device(CLOSED)) };
         match &*file.lock().await {
             OpenFile::Reading { position, .. } => Ok(*position),
-            OpenFile::Writing(_) | OpenFile::Failed => Err(Error::device(WRITE_ONLY)),
+            OpenFile::Writing(_) | OpenFile::Failed | OpenFile::Taken => Err(Error::device(WRITE_ONLY)),
         }
     }
 
@@ -308,6 +335,7 @@ impl Storage for Opendal {
                 let path = writing.path().to_owned();
                 writing.finish().await.inspect_err(|_| self.created.forget(&path))
             }
+            OpenFile::Taken => Err(Error::device(TAKEN)),
             // What has failed was reported; the file was not stored.
             OpenFile::Reading { .. } | OpenFile::Failed => Ok(()),
         }

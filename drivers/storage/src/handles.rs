@@ -24,6 +24,8 @@ pub(crate) enum OpenFile {
     Writing(Writing),
     /// Writing has failed; there is no file any more.
     Failed,
+    /// Somebody has opened it for writing again.
+    Taken,
 }
 
 /// A file whose number somebody knows.
@@ -59,6 +61,11 @@ impl Handles {
         let fd = Uuid::new_v4();
         self.lock().open.insert(fd, Arc::new(jumpstarter::sync::Mutex::new(file)));
         fd
+    }
+
+    /// All that are open, to look for one.
+    pub(crate) fn all(&self) -> Vec<Arc<jumpstarter::sync::Mutex<OpenFile>>> {
+        self.lock().open.values().cloned().collect()
     }
 
     pub(crate) fn find(&self, fd: Uuid) -> Result<Found> {

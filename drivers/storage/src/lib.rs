@@ -17,7 +17,6 @@
 //! | `error` | what storage reports |
 //! | [`operator`] | files of an `Operator` of one's own, as sources and sinks of a client |
 //! | `mock` | the three mocks |
-//! | `leftovers` | temporary folders that are removed even when the program that used them was killed |
 
 #![forbid(unsafe_code)]
 
@@ -25,7 +24,6 @@ mod created;
 mod driver;
 mod error;
 mod handles;
-mod leftovers;
 mod mock;
 pub mod operator;
 mod place;

@@ -6,10 +6,8 @@ use jumpstarter::{
     Call, Context as _, Driver, Error, ErrorKind, NoConfig, Open, Result, Sink, Source, driver, log::Logger,
     task::spawn_blocking,
 };
-use jumpstarter_files::{Reader, Writer};
+use jumpstarter_files::{Reader, Writer, leftovers::Folder};
 use jumpstarter_interfaces::{Flasher, StorageMux, StorageMuxFlasher};
-
-use crate::leftovers::Folder;
 
 /// How folders of images are called. Earlier versions call theirs `jumpstarter-images-…` and do not lock them, so those are
 /// never known to be unused.

@@ -4,16 +4,17 @@
 //! everything else, and for all that is not data, there is the library.
 
 use std::{
-    fs::File,
+    fs::{File, TryLockError},
     io,
-    path::{Component, PathBuf},
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _},
+    path::{Component, Path, PathBuf},
     sync::Arc,
 };
 
 use bytes::Bytes;
 use futures::{StreamExt as _, stream::BoxStream};
 use jumpstarter::{Error, Result, Sink, Source, task::spawn_blocking};
-use jumpstarter_files::{Reader, Writer};
+use jumpstarter_files::{Abandoned, Reader, Writer};
 use opendal::{Metadata, Operator};
 
 use crate::error::{of_file, told};
@@ -79,9 +80,16 @@ impl Place {
     /// The file's name here. What leads out of the root is left to the library, which refuses it.
     fn here(&self, path: &str) -> Option<PathBuf> {
         let root = self.root.as_ref()?;
-        let relative = PathBuf::from(opendal::raw::normalize_path(path));
-        let inside = relative.components().all(|part| matches!(part, Component::Normal(_)));
+        let given = PathBuf::from(opendal::raw::normalize_path(path));
+        let inside = given.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        let relative: PathBuf =
+            given.components().filter(|part| matches!(part, Component::Normal(_))).collect();
         (inside && !path.ends_with('/') && !relative.as_os_str().is_empty()).then(|| root.join(relative))
+    }
+
+    /// Whether two paths name one file, as far as their spelling says so.
+    pub(crate) fn is_same(&self, one: &str, other: &str) -> bool {
+        self.here(one).is_some_and(|place| Some(place) == self.here(other))
     }
 
     pub(crate) async fn read(&self, path: &str) -> Result<Reading> {
@@ -118,8 +126,13 @@ impl Place {
 
     pub(crate) async fn write(&self, path: &str) -> Result<Writing> {
         let body = if let Some(place) = self.here(path) {
-            let writer = create(place.clone()).await.map_err(|error| of_file(error, "write", path))?;
-            Body::Here { writer, place }
+            let made = create(place.clone()).await.map_err(|error| of_file(error, "write", path))?;
+            let Some((writer, fresh)) = made else {
+                return Err(Error::busy(format!(
+                    "somebody else is writing {path}: try again when that is done, or write to another name"
+                )));
+            };
+            Body::Here { writer, place, fresh }
         } else {
             let capability = self.operator.info().capability();
             let writer = if capability.write_can_multi && self.root.is_none() {
@@ -137,15 +150,46 @@ async fn blocking<T: Send + 'static>(what: impl FnOnce() -> io::Result<T> + Send
     spawn_blocking(what).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
-/// Creates a file with the folders that it is in, as the library does.
-async fn create(place: PathBuf) -> io::Result<Writer> {
+/// Opens a file with the folders that it is in, as the library does, and says whether it is new. Nothing if somebody writes
+/// it: two who write one file make something of it that neither has sent. What it holds stays until something comes.
+async fn create(place: PathBuf) -> io::Result<Option<(Writer, bool)>> {
     blocking(move || {
         if let Some(folder) = place.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        Writer::into_file(File::options().write(true).create(true).truncate(true).open(place)?)
+        loop {
+            let (file, fresh) = match File::options().write(true).create_new(true).open(&place) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    (File::options().write(true).create(true).truncate(false).open(&place)?, false)
+                }
+                file => (file?, true),
+            };
+            let kind = file.metadata()?.file_type();
+            if kind.is_file() || kind.is_block_device() {
+                match file.try_lock() {
+                    Err(TryLockError::WouldBlock) => return Ok(None),
+                    // Not every file system has locks.
+                    Ok(()) | Err(TryLockError::Error(_)) => {}
+                }
+                // Whoever had it may have removed it, and then nobody would ever see what is written.
+                if !is_at(&file, &place)? {
+                    continue;
+                }
+            }
+            return Ok(Some((Writer::over_file(file)?, fresh)));
+        }
     })
     .await
+}
+
+/// Whether this is the file that has this name.
+fn is_at(file: &File, place: &Path) -> io::Result<bool> {
+    let open = file.metadata()?;
+    match std::fs::metadata(place) {
+        Ok(there) => Ok((open.dev(), open.ino()) == (there.dev(), there.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 impl Reading {
@@ -239,7 +283,7 @@ pub(crate) struct Writing {
 }
 
 enum Body {
-    Here { writer: Writer, place: PathBuf },
+    Here { writer: Writer, place: PathBuf, fresh: bool },
     Elsewhere(Box<opendal::Writer>),
 }
 
@@ -273,6 +317,13 @@ impl Writing {
         finishing.await.unwrap_or_else(|error| Err(Error::internal(error.to_string())))
     }
 
+    /// Gives the file up as it is.
+    pub(crate) async fn release(mut self) {
+        if let Some(Body::Here { writer, .. }) = self.body.take() {
+            let _ = writer.abandon().await;
+        }
+    }
+
     /// Has there be no such file. Goes on when nobody waits for it any more.
     pub(crate) async fn discard(mut self) {
         if let Some(body) = self.body.take() {
@@ -285,7 +336,7 @@ impl Writing {
 impl Body {
     async fn finish(self, path: String) -> Result<()> {
         match self {
-            Self::Here { writer, place } => match writer.finish().await {
+            Self::Here { writer, place, .. } => match writer.finish().await {
                 Ok(_) => Ok(()),
                 Err(error) => {
                     discard_file(place).await;
@@ -305,11 +356,12 @@ impl Body {
 
     async fn discard(self) {
         match self {
-            Self::Here { writer, place } => {
-                // Waits for what is being written.
-                let _ = writer.finish().await;
-                discard_file(place).await;
-            }
+            Self::Here { writer, place, fresh } => match writer.abandon().await {
+                // Nothing has come, so what was there before is there.
+                Abandoned::Untouched(_) if !fresh => {}
+                // Locked until it is gone.
+                _file => discard_file(place).await,
+            },
             Self::Elsewhere(mut writer) => {
                 let _ = writer.abort().await;
             }

@@ -197,9 +197,15 @@ impl Scheme {
         }
         opendal::init_default_registry();
         Operator::via_iter(self.name(), options).map_err(|error| {
-            let text = error.message();
+            // The library says of some settings only below that they are missing.
+            let below = std::error::Error::source(&error).map(|source| format!(": {source}"));
+            let text = format!("{}{}", error.message(), below.unwrap_or_default());
             let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-            let missing = words.find(|word| known.iter().any(|key| key == word));
+            let missing = words.find_map(|word| known.iter().find(|key| *key == word));
+            // Some are named as people would.
+            let missing = missing.or_else(|| {
+                known.iter().find(|key| key.contains('_') && text.contains(&key.replace('_', " ")))
+            });
             let remedy = missing.map(|key| format!(": set `{key}`")).unwrap_or_default();
             let text = format!("`kwargs` of scheme `{self}`: {text}{remedy}");
             Error::configuration(text).caused_by(error)
@@ -291,6 +297,31 @@ mod tests {
 
     fn options(options: &[(&str, &str)]) -> BTreeMap<String, String> {
         options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    /// Continuous integration runs this with all features.
+    #[test]
+    fn every_service_that_is_built_in_is_known_to_the_library_and_says_what_it_needs() {
+        let built_in: Vec<_> = SERVICES.iter().filter(|service| service.keys.is_some()).collect();
+        let expected = SERVICES.iter().filter(|service| match service.feature {
+            None => true,
+            Some("services-http") => cfg!(feature = "services-http"),
+            Some("services-s3") => cfg!(feature = "services-s3"),
+            Some(_) => cfg!(feature = "services-gcs"),
+        });
+        assert_eq!(built_in.len(), expected.count());
+        for service in built_in {
+            let scheme = Scheme(service);
+            assert!(!scheme.keys().is_empty(), "{scheme} has no settings");
+            if scheme.is_fs() {
+                continue;
+            }
+            // Nothing that was not said is needed, or it is named: a library without the service has other words.
+            if let Err(error) = scheme.set_up(BTreeMap::new()) {
+                let text = error.message();
+                assert!(text.contains(": set `"), "{scheme}: {text}");
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stderr, reason = "what prevents the start is said there")]
 
-use std::process::ExitCode;
+use std::{io::IsTerminal as _, process::ExitCode};
 
 use jumpstarter_router::serve::{self, Arguments};
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
@@ -17,7 +17,9 @@ fn main() -> ExitCode {
         Ok(filter) => filter,
         Err(error) => return fail(&format!("--log-level: {error}")),
     };
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // What a service manager keeps is not for a terminal.
+    let colour = std::io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt::layer().with_ansi(colour).with_writer(std::io::stderr);
     let registry = tracing_subscriber::registry().with(filter);
     if arguments.log_json {
         registry.with(lines.json()).init();

@@ -93,6 +93,20 @@ pub(crate) async fn call(
     authorization: Option<&str>,
     source: mpsc::Receiver<StreamRequest>,
 ) -> Result<Response<Streaming<StreamResponse>>, Status> {
+    call_on(channel, authorization, source).await
+}
+
+/// The same, on a connection of any kind.
+pub(crate) async fn call_on<C>(
+    channel: C,
+    authorization: Option<&str>,
+    source: mpsc::Receiver<StreamRequest>,
+) -> Result<Response<Streaming<StreamResponse>>, Status>
+where
+    C: tonic::client::GrpcService<tonic::body::Body, Error: Into<tonic::codegen::StdError>>,
+    C::ResponseBody:
+        tonic::codegen::Body<Data = Bytes, Error: Into<tonic::codegen::StdError> + Send> + Send + 'static,
+{
     let mut request = Request::new(futures::stream::unfold(source, async |mut source| {
         source.recv().await.map(|frame| (frame, source))
     }));

@@ -43,6 +43,47 @@ async fn pitfall_o8_what_the_first_says_before_anybody_is_there_is_not_lost() {
 }
 
 #[tokio::test]
+async fn what_waits_together_arrives_in_order_and_cut_as_it_was() {
+    let router = start(Limits::default());
+    let first = router.caller("one").await;
+    // From nothing to more than goes together, in an order that mixes them.
+    let sizes = (0..400usize).map(|number| number * number * 7919 % 100_003);
+    let messages: Vec<_> = sizes.zip(0u8..=255).map(|(size, content)| vec![content; size]).collect();
+    let say = async {
+        for message in &messages {
+            first.say(message.clone()).await;
+        }
+    };
+    let mut second = router.caller("one").await;
+    let hear = async {
+        for message in &messages {
+            assert!(
+                second.hear().await.unwrap().as_deref() == Some(message),
+                "a message of {} bytes",
+                message.len()
+            );
+        }
+    };
+    tokio::join!(say, hear);
+}
+
+#[tokio::test]
+async fn what_was_said_before_a_mistake_arrives_before_the_news_of_it() {
+    let router = start(Limits { message: 1000, ..Limits::default() });
+    let first = router.caller("one").await;
+    for number in 0..3 {
+        first.say(format!("good {number}")).await;
+    }
+    first.say(vec![0; 2000]).await;
+    router.until_waiting(1).await;
+    let mut second = router.caller("one").await;
+    for number in 0..3 {
+        assert_eq!(second.hear().await.unwrap().unwrap(), format!("good {number}"));
+    }
+    assert_eq!(second.hear().await.unwrap_err().code(), Code::Unavailable);
+}
+
+#[tokio::test]
 async fn every_kind_of_frame_passes_as_it_is_and_in_order() {
     let router = start(Limits::default());
     let first = router.caller("one").await;

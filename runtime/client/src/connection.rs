@@ -1,6 +1,6 @@
 //! [`Connection`]: one channel to a session, and the calls that concern the session as a whole.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use jumpstarter_core::{Error, ErrorKind, Result};
 use jumpstarter_protocol::v1::{
@@ -13,6 +13,7 @@ use jumpstarter_transport::{
     status::{self, Call},
 };
 use tokio_util::sync::CancellationToken;
+use tonic::Code;
 
 use crate::{Device, Logs};
 
@@ -179,6 +180,10 @@ impl Connection {
 
     fn failed(&self, what: &str, status: &tonic::Status) -> Error {
         let error = status::from_status(status, Call::Session);
+        // Whoever passes calls on says that there is no way to the exporter, and why: that is not the exporter's answer.
+        if status.code() == Code::Unavailable && StdError::source(status).is_none() {
+            return error;
+        }
         error.context(format_args!("the exporter at {}: {what}", self.0.place))
     }
 

@@ -56,6 +56,8 @@ pub struct LogLine {
     pub time: Option<SystemTime>,
     /// Further facts, for example `progress.done` and `progress.total`.
     pub fields: BTreeMap<String, String>,
+    /// Whether somebody else was told this before this subscription began, if the exporter says so.
+    pub told_before: bool,
 }
 
 impl LogLine {
@@ -95,6 +97,7 @@ impl LogLine {
             driver_type: line.driver_type.unwrap_or_default(),
             operation: line.operation.unwrap_or_default(),
             time,
+            told_before: line.told_before.unwrap_or_default(),
             fields: line.structured_fields.into_iter().collect(),
         })
     }

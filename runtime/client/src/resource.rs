@@ -77,6 +77,12 @@ impl Pumps {
                 Attached::Sink(sink) => (sink.handle(), sink.packing(), None),
             };
             if let Some(handle) = handle {
+                if let Some(packing) = packing {
+                    return Err(Error::usage(format!(
+                        "what the exporter fetches from an address or stores there is passed on as it is: leave out \
+                         {packing}, or use a file here"
+                    )));
+                }
                 put(index, handle);
                 continue;
             }

@@ -21,6 +21,7 @@ use futures::FutureExt as _;
 use crate::{
     Error, ErrorKind, Result,
     describe::{Exclusive, Interface},
+    log::Doing,
 };
 
 pub use arguments::{Args, Argument, Attached, Payload, Reader, Rest};
@@ -43,6 +44,11 @@ pub fn reply<R: Outcome>(call: impl Future<Output = Result<R>> + Send + 'static)
 /// Erases a call of a method that blocks: it runs on the blocking pool.
 pub fn blocking(call: impl FnOnce() -> Result<Reply> + Send + 'static) -> Calling {
     Box::pin(async move {
+        let doing = Doing::current();
+        let call = move || {
+            let _doing = Doing::resume(doing);
+            call()
+        };
         match tokio::task::spawn_blocking(call).await {
             Ok(result) => result,
             Err(stopped) => match stopped.try_into_panic() {

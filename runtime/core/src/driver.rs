@@ -232,7 +232,7 @@ struct Ready<T: Hostable>(T::Config);
 impl<T: Hostable> Prepared for Ready<T> {
     fn open(self: Box<Self>, node: Node, children: Children) -> BoxFuture<'static, Result<Instance>> {
         Box::pin(async move {
-            let mut cx = Open::new(node, children);
+            let mut cx = Open::new(node, children, T::SPEC.type_name);
             let driver = Arc::new(T::open(self.0, &mut cx).await?);
             cx.check_made()?;
             Ok(cx.instance(&driver))
@@ -255,6 +255,8 @@ impl<T: Driver> Lifecycle for Living<T> {
 /// What a driver gets while it opens.
 pub struct Open<C = NoChildren> {
     node: Node,
+    /// The public name of the driver.
+    type_name: &'static str,
     logger: Option<Logger>,
     /// Configured children, in order; drivers take clients of them, they stay in the tree.
     children: Children,
@@ -263,8 +265,8 @@ pub struct Open<C = NoChildren> {
 }
 
 impl<C: ChildSet> Open<C> {
-    fn new(node: Node, children: Children) -> Self {
-        Self { node, logger: None, children, made: Vec::new(), types: PhantomData }
+    fn new(node: Node, children: Children, type_name: &'static str) -> Self {
+        Self { node, type_name, logger: None, children, made: Vec::new(), types: PhantomData }
     }
 
     /// Clients of the children, as the driver declared them. Children that it makes itself are made before.
@@ -285,7 +287,8 @@ impl<C: ChildSet> Open<C> {
             methods_description: BTreeMap::new(),
             log: self.node.log.clone(),
         };
-        let instance = Open::<NoChildren>::new(node, Children::default()).instance(&driver);
+        let instance =
+            Open::<NoChildren>::new(node, Children::default(), T::SPEC.type_name).instance(&driver);
         self.made.push((name.to_owned(), Arc::new(instance)));
         driver
     }
@@ -319,11 +322,11 @@ impl<C: ChildSet> Open<C> {
         self.node.labels.insert(key.into(), value.into());
     }
 
-    /// The driver's voice.
+    /// The driver's voice. What it says while one of its methods is carried out is about that method.
     pub fn logger(&mut self) -> Logger {
         let node = &self.node;
         self.logger
-            .get_or_insert_with(|| Logger::for_driver(node.log.clone(), node.uuid, node.path.clone()))
+            .get_or_insert_with(|| Logger::for_driver(node.log.clone(), node.uuid, self.type_name))
             .clone()
     }
 

@@ -84,6 +84,24 @@ pub enum ErrorClass {
     Usage,
 }
 
+impl ErrorClass {
+    /// Its name, as test reports have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Device => "device",
+            Self::Infrastructure => "infrastructure",
+            Self::Configuration => "configuration",
+            Self::Usage => "usage",
+        }
+    }
+}
+
+impl fmt::Display for ErrorClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 impl ErrorKind {
     /// The class this kind belongs to.
     pub fn class(self) -> ErrorClass {
@@ -93,7 +111,9 @@ impl ErrorKind {
             | Self::Cancelled
             | Self::Truncated
             | Self::Internal
-            | Self::Unauthenticated => ErrorClass::Infrastructure,
+            | Self::Unauthenticated
+            // Whoever may not do something has no broken device.
+            | Self::Permission => ErrorClass::Infrastructure,
             Self::Configuration => ErrorClass::Configuration,
             Self::Usage
             | Self::InvalidArgument
@@ -318,6 +338,13 @@ mod tests {
         assert_eq!(io.kind(), io::ErrorKind::UnexpectedEof);
         let after = Error::from(io);
         assert_eq!((after.kind(), after.message()), (ErrorKind::Truncated, "cut at byte 7"));
+    }
+
+    #[test]
+    fn whoever_may_not_do_something_has_no_broken_device() {
+        for kind in [ErrorKind::Permission, ErrorKind::Unauthenticated] {
+            assert_eq!(kind.class(), ErrorClass::Infrastructure);
+        }
     }
 
     #[test]

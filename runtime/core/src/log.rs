@@ -1,6 +1,6 @@
 //! What drivers say while they work, on its way to whoever listens.
 
-use std::{fmt, sync::Arc};
+use std::{cell::Cell, fmt, marker::PhantomData, sync::Arc};
 
 use uuid::Uuid;
 
@@ -76,6 +76,54 @@ pub trait LogSink: Send + Sync {
     fn log(&self, record: LogRecord);
 }
 
+thread_local! {
+    static DOING: Cell<Option<(Uuid, &'static str)>> = const { Cell::new(None) };
+}
+
+/// As long as this is there, the driver instance carries out a method on this thread: what its [`Logger`] says here is said about
+/// that method, although the driver has had the logger since it was opened.
+#[derive(Debug)]
+pub struct Doing {
+    before: Option<(Uuid, &'static str)>,
+    /// It belongs to its thread.
+    _here: PhantomData<*const ()>,
+}
+
+impl Doing {
+    /// Begins: this instance, this method.
+    pub fn begin(uuid: Uuid, operation: &'static str) -> Self {
+        Self::resume(Some((uuid, operation)))
+    }
+
+    /// What is being carried out on this thread, to be resumed on another one.
+    pub fn current() -> Option<(Uuid, &'static str)> {
+        DOING.get()
+    }
+
+    /// Goes on with what was [`current`](Self::current) elsewhere.
+    pub fn resume(what: Option<(Uuid, &'static str)>) -> Self {
+        Self { before: DOING.replace(what), _here: PhantomData }
+    }
+}
+
+impl Drop for Doing {
+    fn drop(&mut self) {
+        DOING.set(self.before);
+    }
+}
+
+impl Voice {
+    /// Its own method, or the one that its driver carries out here and now. Another driver's is none of its business.
+    fn operation_now(&self) -> String {
+        match Doing::current() {
+            Some((uuid, operation)) if self.operation.is_empty() && Some(uuid) == self.uuid => {
+                operation.to_owned()
+            }
+            _ => self.operation.clone(),
+        }
+    }
+}
+
 /// A driver's or call's way to say something to whoever uses the device.
 #[derive(Clone, Default)]
 pub struct Logger(Option<Arc<Voice>>);
@@ -120,7 +168,7 @@ impl Logger {
                 source: LogSource::Driver,
                 message: message.into(),
                 driver_type: voice.driver_type.clone(),
-                operation: voice.operation.clone(),
+                operation: voice.operation_now(),
                 fields,
             });
         }
@@ -166,5 +214,63 @@ impl Logger {
 impl fmt::Debug for Logger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Logger")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<(String, String)>>);
+
+    impl LogSink for Heard {
+        fn log(&self, record: LogRecord) {
+            self.0.lock().unwrap().push((record.message, record.operation));
+        }
+    }
+
+    #[test]
+    fn what_a_driver_says_while_it_carries_out_a_method_is_about_that_method() {
+        let heard = Arc::new(Heard::default());
+        let [uuid, other] = [1, 2].map(Uuid::from_u128);
+        let logger = Logger::for_driver(heard.clone(), uuid, "mock-power");
+        logger.info("opened");
+        {
+            let _on = Doing::begin(uuid, "on");
+            logger.info("on");
+            logger.during("cycle").info("its own");
+            Logger::for_driver(heard.clone(), other, "other").info("a child");
+            {
+                let _inner = Doing::begin(other, "read");
+                logger.info("called back");
+            }
+            logger.info("on again");
+            let doing = Doing::current();
+            let elsewhere = logger.clone();
+            std::thread::spawn(move || {
+                elsewhere.info("on a thread that knows nothing");
+                let _on = Doing::resume(doing);
+                elsewhere.info("on another thread");
+            })
+            .join()
+            .unwrap();
+        }
+        logger.info("idle");
+        let said = heard.0.lock().unwrap().clone();
+        let expected = [
+            ("opened", ""),
+            ("on", "on"),
+            ("its own", "cycle"),
+            ("a child", ""),
+            ("called back", ""),
+            ("on again", "on"),
+            ("on a thread that knows nothing", ""),
+            ("on another thread", "on"),
+            ("idle", ""),
+        ];
+        assert_eq!(said, expected.map(|(message, operation)| (message.to_owned(), operation.to_owned())));
     }
 }

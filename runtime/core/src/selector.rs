@@ -31,6 +31,10 @@ pub enum Requirement {
     Exists,
     /// The key is absent.
     Absent,
+    /// The value is a whole number greater than this one. Lists take it, leases and policies do not.
+    Above(i64),
+    /// The value is a whole number less than this one. Lists take it, leases and policies do not.
+    Below(i64),
 }
 
 /// All of these must hold. The empty selector selects everything.
@@ -52,7 +56,9 @@ impl Selector {
     pub fn from_parts(equal: BTreeMap<String, String>, others: Vec<(String, Requirement)>) -> Result<Self> {
         let values = others.iter().flat_map(|(_, requirement)| match requirement {
             Requirement::In(values) | Requirement::NotIn(values) => values.iter().collect::<Vec<_>>(),
-            Requirement::Exists | Requirement::Absent => Vec::new(),
+            Requirement::Exists | Requirement::Absent | Requirement::Above(_) | Requirement::Below(_) => {
+                Vec::new()
+            }
         });
         if let Some(value) = equal.values().chain(values).find(|value| !is_label_value(value)) {
             return Err(wrong(format_args!("`{value}` is not the value of a label")));
@@ -125,8 +131,15 @@ impl Requirement {
             Self::NotIn(values) => value.is_none_or(|value| !values.contains(value)),
             Self::Exists => value.is_some(),
             Self::Absent => value.is_none(),
+            Self::Above(than) => number(value).is_some_and(|number| number > *than),
+            Self::Below(than) => number(value).is_some_and(|number| number < *than),
         }
     }
+}
+
+/// What is absent, or no whole number, is neither greater nor less than any (Kubernetes: `Gt` and `Lt`).
+fn number(value: Option<&String>) -> Option<i64> {
+    value?.parse().ok()
 }
 
 fn wrong(what: fmt::Arguments<'_>) -> Error {
@@ -207,6 +220,9 @@ fn part_of(part: &str) -> Result<(String, Part)> {
     if let Some(key) = part.strip_prefix('!') {
         return Ok((checked_key(key)?, Part::Other(Requirement::Absent)));
     }
+    if let Some(operator) = [">=", "<="].into_iter().find(|operator| part.contains(operator)) {
+        return Err(wrong(format_args!("`{part}`: there is no `{operator}`, only `>` and `<`")));
+    }
     if let Some((key, value)) = part.split_once("!=") {
         return Ok((checked_key(key)?, Part::Unequal(checked_value(value)?)));
     }
@@ -228,8 +244,13 @@ fn part_of(part: &str) -> Result<(String, Part)> {
             _ => Err(wrong(format_args!("`{part}`: write `KEY in (A,B)` or `KEY notin (A,B)`"))),
         };
     }
-    if part.contains(['<', '>']) {
-        return Err(wrong(format_args!("`{part}`: labels cannot be compared by size")));
+    for (operator, requirement) in [('>', Requirement::Above as fn(i64) -> _), ('<', Requirement::Below)] {
+        if let Some((key, than)) = part.split_once(operator) {
+            let than = than.trim();
+            let than =
+                than.parse().map_err(|_| wrong(format_args!("`{part}`: `{than}` is not a whole number")))?;
+            return Ok((checked_key(key)?, Part::Other(requirement(than))));
+        }
     }
     Ok((checked_key(part)?, Part::Other(Requirement::Exists)))
 }
@@ -267,6 +288,8 @@ impl fmt::Display for Selector {
                 Requirement::NotIn(values) => format!("{key} notin ({})", list(values)),
                 Requirement::Exists => key.clone(),
                 Requirement::Absent => format!("!{key}"),
+                Requirement::Above(than) => format!("{key}>{than}"),
+                Requirement::Below(than) => format!("{key}<{than}"),
             };
             (key, text)
         });
@@ -293,7 +316,13 @@ mod tests {
 
     #[test]
     fn each_form_selects_what_kubernetes_selects() {
-        let rig = labels(&[("board", "rpi4"), ("lab.example.com/room", "2"), ("spare", "")]);
+        let rig = labels(&[
+            ("board", "rpi4"),
+            ("lab.example.com/room", "2"),
+            ("spare", ""),
+            ("most", "9223372036854775807"),
+            ("more", "9223372036854775808"),
+        ]);
         for (text, wanted) in [
             ("", true),
             ("  ", true),
@@ -317,6 +346,22 @@ mod tests {
             ("! board", false),
             ("lab.example.com/room=2,board", true),
             ("board=rpi4,room=2", false),
+            ("lab.example.com/room>1", true),
+            ("lab.example.com/room > 2", false),
+            ("lab.example.com/room<3", true),
+            ("lab.example.com/room<2", false),
+            // By size, and not as text.
+            ("lab.example.com/room<10", true),
+            ("lab.example.com/room>-1,lab.example.com/room<3", true),
+            ("lab.example.com/room>1,lab.example.com/room<2", false),
+            // Neither what is absent nor what is no number is greater or less than anything.
+            ("missing>1", false),
+            ("missing<1", false),
+            ("board>1", false),
+            ("board<1", false),
+            ("spare<1", false),
+            ("most>9223372036854775806", true),
+            ("more>1", false),
         ] {
             assert_eq!(selector(text).matches(&rig), wanted, "{text}");
         }
@@ -327,7 +372,14 @@ mod tests {
         for (text, says) in [
             ("board=a,board=b", "`board` cannot be both `a` and `b`"),
             ("=v", "`` is not the key of a label"),
-            ("k>1", "`k>1`: labels cannot be compared by size"),
+            ("k>x", "`k>x`: `x` is not a whole number"),
+            ("k<", "`k<`: `` is not a whole number"),
+            ("k>1.5", "`k>1.5`: `1.5` is not a whole number"),
+            ("k>9223372036854775808", "`k>9223372036854775808`: `9223372036854775808` is not a whole number"),
+            ("k>1<2", "`k>1<2`: `1<2` is not a whole number"),
+            (">1", "`` is not the key of a label"),
+            ("k>=1", "`k>=1`: there is no `>=`, only `>` and `<`"),
+            ("k<=1", "`k<=1`: there is no `<=`, only `>` and `<`"),
             ("k in x", "`k in x` is not the key of a label"),
             ("k in (a", "`(` without `)`"),
             ("k in a)", "`)` without `(`"),
@@ -374,6 +426,7 @@ mod tests {
             ("b, !c , a in (y,x)", "a in (x,y),b,!c"),
             ("k!=b,k!=a", "k notin (a,b)"),
             ("k in (one)", "k in (one)"),
+            ("k > 1, k<07", "k<7,k>1"),
         ] {
             assert_eq!(selector(text).to_string(), wanted, "{text}");
         }
@@ -382,8 +435,8 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_printed_selects_the_same(
-            parts in prop::collection::vec("[ab](=[xy]|!=[xy]| in \\([xy],[xyz]\\)| notin \\([xy]\\))?|![ab]", 1..5),
-            have in prop::collection::btree_map("[abc]", "[xyz]", 0..3),
+            parts in prop::collection::vec("[ab](=[xy]|!=[xy]| in \\([xy],[xyz]\\)| notin \\([xy]\\)|[<>][1-3])?|![ab]", 1..5),
+            have in prop::collection::btree_map("[abc]", "[xyz1-3]", 0..3),
         ) {
             if let Ok(one) = parts.join(",").parse::<Selector>() {
                 let again = selector(&one.to_string());

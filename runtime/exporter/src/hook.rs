@@ -15,8 +15,10 @@ use jumpstarter_core::{
     config::{Hook, OnFailure},
     log::{LogRecord, LogSink, LogSource, Severity},
 };
-use jumpstarter_session::LogBuffer;
+use jumpstarter_session::Session;
 use tokio::io::AsyncReadExt as _;
+
+use crate::motd;
 
 pub use jumpstarter_life::{Moment, Verdict};
 
@@ -92,6 +94,8 @@ pub struct Surroundings {
     pub client: String,
     /// Folder with a `j`, to be found when `PATH` has none.
     pub tools: Option<PathBuf>,
+    /// File to which `beforeLease` may write what is added to the message of the day; the other hook does not get it.
+    pub motd: Option<PathBuf>,
 }
 
 /// How long a hook may take to end after it was asked to.
@@ -133,21 +137,53 @@ pub async fn run_until(
     result
 }
 
-/// Runs a hook, says so in the log of the session, and answers what came of it.
+/// Runs a hook, says so in the log of the session, adds what it wrote to the message of the day, and answers what came of it.
 pub(crate) async fn run_in_session(
     hook: &Hook,
     moment: Moment,
     around: &Surroundings,
-    logs: &Arc<LogBuffer>,
+    session: &Session,
     stop: impl Future<Output = ()> + Send,
 ) -> (Verdict, String) {
+    let logs = session.logs();
     let log: Arc<dyn LogSink> = logs.clone();
+    let file = around.motd.as_deref().filter(|_| moment == Moment::Before);
+    if let Some(file) = file
+        && let Err(error) = motd::prepare(file).await
+    {
+        logs.system(Severity::Warning, format!("cannot make {} for JMP_MOTD_FILE: {error}", file.display()));
+    }
     logs.system(Severity::Info, format!("Executing {} hook for lease {}", label(moment), around.lease));
     let result = run_until(hook, moment, around, &log, stop).await;
     if result.is_ok() {
         logs.system(Severity::Info, format!("{} hook completed successfully", moment.name()));
     }
-    outcome(moment, &result, hook.on_failure)
+    let outcome = outcome(moment, &result, hook.on_failure);
+    if let Some(file) = file
+        && outcome.0 == Verdict::Proceed
+    {
+        add_to_motd(file, session).await;
+    }
+    outcome
+}
+
+async fn add_to_motd(file: &Path, session: &Session) {
+    match motd::read(file).await {
+        Ok(written) => {
+            if !written.text.is_empty() {
+                session.add_motd(&written.text);
+            }
+            if written.cut {
+                let words =
+                    "the message of the day is too long: only the first 64 KiB of JMP_MOTD_FILE are shown";
+                session.logs().system(Severity::Warning, words);
+            }
+        }
+        Err(error) => {
+            let words = format!("what beforeLease wrote to JMP_MOTD_FILE is not shown: {error}");
+            session.logs().system(Severity::Warning, words);
+        }
+    }
 }
 
 fn mode_name(mode: OnFailure) -> &'static str {
@@ -184,8 +220,11 @@ async fn execute(
         None => command.arg("-c").arg(&hook.script),
     };
     // pty-process starts the child as the leader of a session of its own, so its pid is its process group.
-    command =
-        command.env_remove("PS1").env_remove("JMP_MOTD_FILE").envs(environment(around)).kill_on_drop(true);
+    command = command
+        .env_remove("PS1")
+        .env_remove("JMP_MOTD_FILE")
+        .envs(environment(around, moment))
+        .kill_on_drop(true);
     let mut child = command.spawn(side).map_err(std::io::Error::other)?;
     let group = Group(child.id());
 
@@ -291,7 +330,7 @@ async fn script_file(script: &str) -> Option<&Path> {
     tokio::fs::metadata(path).await.is_ok_and(|meta| meta.is_file()).then_some(path)
 }
 
-fn environment(around: &Surroundings) -> Vec<(&'static str, std::ffi::OsString)> {
+fn environment(around: &Surroundings, moment: Moment) -> Vec<(&'static str, std::ffi::OsString)> {
     let mut variables = vec![
         ("JUMPSTARTER_HOST", around.socket.clone().into_os_string()),
         ("JMP_DRIVERS_ALLOW", "UNSAFE".into()),
@@ -302,6 +341,11 @@ fn environment(around: &Surroundings) -> Vec<(&'static str, std::ffi::OsString)>
         ("DEBIAN_FRONTEND", "noninteractive".into()),
         ("GIT_TERMINAL_PROMPT", "0".into()),
     ];
+    if moment == Moment::Before
+        && let Some(file) = &around.motd
+    {
+        variables.push(("JMP_MOTD_FILE", file.clone().into_os_string()));
+    }
     if let Some(tools) = &around.tools {
         // An empty part means the folder in which the hook runs, whatever somebody has put there.
         let path = std::env::var_os("PATH").unwrap_or_default();

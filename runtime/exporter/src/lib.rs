@@ -12,6 +12,7 @@
 //! | [`hook`] | scripts before and after a lease |
 //! | [`local`] | a session on a private socket, for one person |
 //! | [`memory`] | giving memory back |
+//! | `motd` | what a hook adds to the message of the day |
 //! | `unknown` | what to tell somebody who named a driver that is not there |
 //! | [`standalone`] | a session on a TCP port, with hooks, until it is told to stop |
 //! | [`registered`] | registered with a controller, and leased, until it is told to stop |
@@ -24,6 +25,7 @@
 pub mod hook;
 pub mod local;
 pub mod memory;
+mod motd;
 pub mod open;
 pub mod plan;
 pub mod registered;

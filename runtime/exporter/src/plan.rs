@@ -1,6 +1,6 @@
 //! An exporter file checked against the drivers of this program. Nothing here touches hardware.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jumpstarter_core::{
     config::{
@@ -12,7 +12,7 @@ use jumpstarter_core::{
     describe::Interface,
     driver::{DriverFactory, Need, Prepared},
 };
-use jumpstarter_transport::connect::Endpoint;
+use jumpstarter_transport::{connect::Endpoint, grpc_options::GrpcOptions};
 use uuid::Uuid;
 
 use crate::{Commands, Registry, unknown};
@@ -52,19 +52,45 @@ impl Plan {
         let how = match mode {
             Mode::Local => "in a local shell",
             Mode::Standalone => "by a standalone exporter",
-            Mode::Registered => "by this version",
+            Mode::Registered => "by a registered exporter",
         };
         let keys: &[_] = match mode {
-            Mode::Local | Mode::Standalone => {
-                &["endpoint", "token", "tls", "grpcOptions", "failureDetection", "exitOnLeaseEnd"]
-            }
-            Mode::Registered => &["grpcOptions", "failureDetection"],
+            Mode::Local => &["endpoint", "token", "tls", "grpcOptions", "failureDetection", "exitOnLeaseEnd"],
+            Mode::Standalone => &["endpoint", "token", "tls", "grpcOptions", "exitOnLeaseEnd"],
+            Mode::Registered => &[],
         };
         let keys: Vec<_> = keys.iter().filter(|key| written(key)).map(|key| format!("`{key}`")).collect();
         if !keys.is_empty() {
             unused.push(format!("not used {how}: {}", keys.join(", ")));
         }
+        // What makes no sense is an error when the exporter connects.
+        if mode == Mode::Registered
+            && let Ok(options) = GrpcOptions::read(&self.file.grpc_options)
+        {
+            unused.extend(options.unused().iter().map(|name| format!("`grpcOptions`: {name} has no effect")));
+        }
         unused
+    }
+
+    /// Gives each driver an identity that has none yet; answers where each one is in the tree, with dots between the names,
+    /// by its UUID.
+    pub fn identify(&mut self) -> HashMap<String, String> {
+        fn add(nodes: &mut [Planned], places: &mut HashMap<String, String>) {
+            for node in nodes {
+                match &mut node.kind {
+                    PlannedKind::Driver { uuid, children, .. } => {
+                        let uuid = uuid.get_or_insert_with(Uuid::new_v4);
+                        places.insert(uuid.to_string(), node.names.clone());
+                        add(children, places);
+                    }
+                    PlannedKind::Composite(children) => add(children, places),
+                    PlannedKind::Proxy => {}
+                }
+            }
+        }
+        let mut places = HashMap::new();
+        add(&mut self.nodes, &mut places);
+        places
     }
 }
 

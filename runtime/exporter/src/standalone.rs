@@ -26,7 +26,7 @@ use tokio::net::TcpListener;
 use crate::{
     Plan,
     hook::{self, Moment, Surroundings, Verdict},
-    memory, open,
+    memory, motd, open,
 };
 
 /// How long calls and streams may go on after the exporter was told to stop.
@@ -72,14 +72,14 @@ impl Standalone {
     /// Opens the drivers of a plan, resets them, and listens. Hooks run in [`Standalone::run`].
     pub async fn start(plan: Plan, listener: TcpListener, options: Options) -> Result<Self> {
         let hooks = plan.file.hooks.clone();
-        let motd = plan.file.motd.clone().unwrap_or_default();
+        let words = plan.file.motd.clone().unwrap_or_default();
         let logs = LogBuffer::new();
         let root = open::open(plan, logs.clone()).await?;
         let ended = Arc::new(std::sync::OnceLock::<std::sync::Weak<Session>>::new());
         let board = ended.clone();
         let session = Session::builder(root)
             .logs(logs)
-            .motd(motd)
+            .motd(words)
             .after_bursts(memory::give_back)
             .on_end_session(move || {
                 let Some(session) = board.get().and_then(std::sync::Weak::upgrade) else { return false };
@@ -109,6 +109,7 @@ impl Standalone {
                     lease: LEASE.to_owned(),
                     client: String::new(),
                     tools: options.tools,
+                    motd: Some(directory.path().join(motd::FILE)),
                 };
                 let after_lease = hooks.after_lease.is_some();
                 Ok(Self { session, public, hooks_only, directory, address, hooks, around, after_lease })
@@ -217,8 +218,7 @@ impl Standalone {
         };
         status.report(running, message);
         let (verdict, message) =
-            hook::run_in_session(hook, moment, &self.around, self.session.logs(), std::future::pending())
-                .await;
+            hook::run_in_session(hook, moment, &self.around, &self.session, std::future::pending()).await;
         status.report(if verdict == Verdict::Proceed { good } else { bad }, message);
         verdict
     }

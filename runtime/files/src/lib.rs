@@ -9,14 +9,16 @@
 //! |---|---|
 //! | `write` | pieces to a file, front to back |
 //! | `read` | a file to pieces, from a position on |
+//! | [`leftovers`] | temporary folders that are removed even when the program that used them was killed |
 
 #![forbid(unsafe_code)]
 
+pub mod leftovers;
 mod read;
 mod write;
 
 pub use read::Reader;
-pub use write::Writer;
+pub use write::{Abandoned, Writer};
 
 /// How much is read or written at a time.
 pub(crate) const STEP: usize = 1024 * 1024;

@@ -16,7 +16,7 @@ use crate::{HOLE, STEP, ZEROS, blocking, finished};
 /// What kind of file it is: what a hole takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// Was emptied before, so that what is skipped reads as zeros.
+    /// Is empty before it is written to, so that what is skipped reads as zeros.
     Regular,
     /// Keeps what nobody overwrites.
     Block { discards: bool },
@@ -49,6 +49,17 @@ struct Target {
     file: File,
     kind: Kind,
     position: u64,
+    /// A regular file that may still hold what it held.
+    full: bool,
+}
+
+/// What an unfinished write leaves.
+#[derive(Debug)]
+pub enum Abandoned {
+    /// The file as it was.
+    Untouched(File),
+    /// Something else, if anybody knows what.
+    Touched(Option<File>),
 }
 
 impl Writer {
@@ -70,13 +81,26 @@ impl Writer {
     /// # Errors
     /// When the system does not say what kind of file it is.
     pub fn into_file(file: File) -> io::Result<Self> {
+        Self::of(file, false)
+    }
+
+    /// Writes over a file that is open. A regular file is emptied when the first data is written, or at the end: what it
+    /// held stays until there is something to take its place.
+    ///
+    /// # Errors
+    /// When the system does not say what kind of file it is.
+    pub fn over_file(file: File) -> io::Result<Self> {
+        Self::of(file, true)
+    }
+
+    fn of(file: File, full: bool) -> io::Result<Self> {
         let kind = file.metadata()?.file_type();
         let kind = match kind {
             kind if kind.is_file() => Kind::Regular,
             kind if kind.is_block_device() => Kind::Block { discards: true },
             _ => Kind::Other,
         };
-        let target = State::Idle(Target { file, kind, position: 0 });
+        let target = State::Idle(Target { file, kind, position: 0, full: full && kind == Kind::Regular });
         Ok(Self { target, waiting: Vec::new(), waiting_len: 0, written: 0 })
     }
 
@@ -121,6 +145,15 @@ impl Writer {
         }
     }
 
+    /// Writes nothing more, and waits for what is being written.
+    pub async fn abandon(mut self) -> Abandoned {
+        match self.idle().await {
+            Ok(target) if target.full => Abandoned::Untouched(target.file),
+            Ok(target) => Abandoned::Touched(Some(target.file)),
+            Err(_) => Abandoned::Touched(None),
+        }
+    }
+
     /// Writes what is left. A regular file gets its full length, also where it ends in a hole; a device has everything when
     /// this returns.
     ///
@@ -139,7 +172,12 @@ fn is_zero(bytes: &[u8]) -> bool {
 }
 
 impl Target {
+    fn empty(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.full) { self.file.set_len(0) } else { Ok(()) }
+    }
+
     fn write(&mut self, mut piece: &[u8]) -> io::Result<()> {
+        self.empty()?;
         if self.kind == Kind::Other {
             return self.file.write_all(piece);
         }
@@ -208,7 +246,8 @@ impl Target {
         Ok(())
     }
 
-    fn finish(self) -> io::Result<File> {
+    fn finish(mut self) -> io::Result<File> {
+        self.empty()?;
         match self.kind {
             // A hole at the end has left the file short.
             Kind::Regular if self.file.metadata()?.len() != self.position => {

@@ -28,7 +28,10 @@ use jumpstarter_core::{
         user,
     },
 };
-use jumpstarter_transport::connect::{Endpoint, Security};
+use jumpstarter_transport::{
+    connect::{Endpoint, Security},
+    grpc_options::GrpcOptions,
+};
 
 /// The port of a controller or router that names none, as gRPC has it.
 const PORT: u16 = 443;
@@ -265,6 +268,8 @@ pub struct Access {
     pub name: String,
     /// How it proves who it is.
     pub token: Secret,
+    /// What else is said about connections.
+    pub grpc: GrpcOptions,
     /// How long to wait for what.
     pub limits: LeaseOptions,
     /// Which drivers may be used.
@@ -287,7 +292,9 @@ impl Access {
         let (Some(endpoint), Some(token)) = (&config.endpoint, &config.token) else {
             return Err(Unusable::Failed("endpoint or token not set in client config".to_owned()));
         };
-        for option in config.grpc_options.keys() {
+        let grpc = GrpcOptions::read(&config.grpc_options)
+            .map_err(|error| Unusable::Failed(error.message().to_owned()))?;
+        for option in grpc.unused() {
             tracing::warn!("grpcOptions: {option} has no effect in this program");
         }
         let insecure = ["JUMPSTARTER_GRPC_INSECURE", "JMP_GRPC_INSECURE"];
@@ -311,6 +318,7 @@ impl Access {
             namespace: config.metadata.namespace.clone().unwrap_or_default(),
             name: config.metadata.name.clone().unwrap_or_default(),
             token: token.value.clone(),
+            grpc,
             limits: config.leases,
             drivers: config.drivers.clone(),
             use_profiles: config.shell.use_profiles,

@@ -2,19 +2,28 @@
 //!
 //! A call that gets no answer ends after a while, with words; none is repeated here. Whoever can repeat one knows why.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use jumpstarter_core::{Error, ErrorKind, Result, config::client::LeaseOptions};
+use jumpstarter_core::{
+    Error, ErrorKind, Result,
+    config::{client::LeaseOptions, source::Secret},
+};
 use jumpstarter_protocol::{
     client::v1::{
         self as wire, CreateLeaseRequest, DeleteLeaseRequest, GetExporterRequest, GetLeaseRequest,
-        ListExportersRequest, ListLeasesRequest, UpdateLeaseRequest,
+        ListExportersRequest, ListLeasesRequest, RotateTokenRequest, UpdateLeaseRequest,
         client_service_client::ClientServiceClient,
     },
     v1::{DialRequest, DialResponse, controller_service_client::ControllerServiceClient},
 };
 use jumpstarter_transport::{
-    connect::{self, Channel, Endpoint, Options, Security},
+    connect::{self, Channel, Endpoint, Liveness, Options},
     server::MAX_MESSAGE,
 };
 use tonic::{
@@ -22,7 +31,7 @@ use tonic::{
     metadata::{Ascii, MetadataValue},
 };
 
-use crate::{background, config::Access, lease::Lease, words};
+use crate::{background, config::Access, lease::Lease, waits::Waits, words};
 
 /// How long a controller has for an answer that it need not wait for itself.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -35,7 +44,24 @@ struct Inner {
     channel: Channel,
     access: Access,
     place: String,
-    metadata: [(&'static str, MetadataValue<Ascii>); 4],
+    metadata: [(&'static str, MetadataValue<Ascii>); 3],
+    /// What its calls are authorised by. Another one may come while they go on.
+    authorization: RwLock<MetadataValue<Ascii>>,
+    /// What is done while the first answer is waited for.
+    waits: Waits,
+    /// Whether that one has come. Whoever waits later has a better idea of what for.
+    has_answered: AtomicBool,
+}
+
+fn sent(what: &str, text: &str) -> Result<MetadataValue<Ascii>> {
+    MetadataValue::try_from(text)
+        .map_err(|_| Error::configuration(format!("{what} has characters that cannot be sent")))
+}
+
+fn authorization(token: &Secret) -> Result<MetadataValue<Ascii>> {
+    let mut value = sent("the token", &format!("Bearer {}", token.expose()))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 impl std::fmt::Debug for Controller {
@@ -74,25 +100,40 @@ impl Controller {
     /// # Errors
     /// When there is no connection to be had, or the client's name or token cannot be sent.
     pub async fn connect(access: Access) -> Result<Self> {
+        Self::connect_showing(access, Waits::silent()).await
+    }
+
+    /// The same; `waits` is for the connection, and for the calls up to the first answer.
+    ///
+    /// # Errors
+    /// As [`Controller::connect`].
+    pub async fn connect_showing(access: Access, waits: Waits) -> Result<Self> {
         let place = access.endpoint.to_string();
-        let value = |what: &str, text: &str| {
-            MetadataValue::try_from(text)
-                .map_err(|_| Error::configuration(format!("{what} has characters that cannot be sent")))
-        };
-        let mut token = value("the token", &format!("Bearer {}", access.token.expose()))?;
-        token.set_sensitive(true);
+        let authorization = RwLock::new(authorization(&access.token)?);
         let metadata = [
             ("jumpstarter-kind", MetadataValue::from_static("Client")),
-            ("jumpstarter-namespace", value("the namespace", &access.namespace)?),
-            ("jumpstarter-name", value("the client's name", &access.name)?),
-            ("authorization", token),
+            ("jumpstarter-namespace", sent("the namespace", &access.namespace)?),
+            ("jumpstarter-name", sent("the client's name", &access.name)?),
         ];
-        let options = Options { security: access.security.clone(), ..Options::default() };
+        let liveness = access.grpc.liveness(Liveness::QUIET);
+        let options = Options { security: access.security.clone(), liveness, ..Options::default() };
         let endpoint = access.endpoint.clone();
-        let channel = background::run(async move { connect::connect(&endpoint, &options).await })
-            .await
-            .map_err(|error| error.context("the controller"))?;
-        Ok(Self(Arc::new(Inner { channel, access, place, metadata })))
+        let connecting =
+            Box::pin(background::run(async move { connect::connect(&endpoint, &options).await }));
+        let channel =
+            waits.over(&whom(&place), connecting).await.map_err(|error| error.context("the controller"))?;
+        let has_answered = AtomicBool::new(false);
+        Ok(Self(Arc::new(Inner { channel, access, place, metadata, authorization, waits, has_answered })))
+    }
+
+    /// Uses another token from the next call on: this one's time is nearly over. Leases and tunnels are not touched.
+    ///
+    /// # Errors
+    /// When the token cannot be sent.
+    pub fn use_token(&self, token: &Secret) -> Result<()> {
+        let value = authorization(token)?;
+        *self.0.authorization.write().unwrap_or_else(PoisonError::into_inner) = value;
+        Ok(())
     }
 
     /// Who this is.
@@ -110,9 +151,11 @@ impl Controller {
         self.0.access.limits
     }
 
-    /// How connections to routers are protected: as that to the controller.
-    pub(crate) fn security(&self) -> Security {
-        self.0.access.security.clone()
+    /// How connections to routers are made: protected as that to the controller.
+    pub(crate) fn to_router(&self, timeout: Duration) -> Options {
+        let Access { security, grpc, .. } = &self.0.access;
+        let liveness = grpc.liveness(Liveness::WATCHED);
+        Options { security: security.clone(), timeout, liveness, ..Options::default() }
     }
 
     /// The words for a status of one of its calls.
@@ -129,6 +172,8 @@ impl Controller {
         for (key, value) in &self.0.metadata {
             request.metadata_mut().insert(*key, value.clone());
         }
+        let authorization = self.0.authorization.read().unwrap_or_else(PoisonError::into_inner).clone();
+        request.metadata_mut().insert("authorization", authorization);
         request
     }
 
@@ -140,30 +185,53 @@ impl Controller {
         format!("namespaces/{}/{kind}/{name}", self.0.access.namespace)
     }
 
+    /// Waits for an answer, so long.
+    fn answer<T>(
+        &self,
+        limit: Duration,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> impl Future<Output = Result<T, Status>> {
+        let Inner { waits, has_answered, place, .. } = &*self.0;
+        // Calls are large, and would be once in each of the futures around them.
+        let call = Box::pin(tokio::time::timeout(limit, call));
+        async move {
+            let answer = if has_answered.load(Ordering::Relaxed) {
+                call.await
+            } else {
+                waits.over(&whom(place), call).await
+            };
+            let answer = answer.unwrap_or_else(|_| {
+                Err(Status::deadline_exceeded(format!("nothing came within {} s", limit.as_secs())))
+            })?;
+            has_answered.store(true, Ordering::Relaxed);
+            Ok(answer.into_inner())
+        }
+    }
+
     /// Asks for a lease with this name. Whether it was had, the lease says.
     pub(crate) async fn ask(&self, name: &str, lease: wire::Lease) -> Result<Lease, Status> {
         let request =
             CreateLeaseRequest { parent: self.parent(), lease_id: name.to_owned(), lease: Some(lease) };
         let mut clients = self.clients();
-        answer(ANSWER, clients.create_lease(self.request(request))).await.map(Lease::from)
+        self.answer(ANSWER, clients.create_lease(self.request(request))).await.map(Lease::from)
     }
 
     pub(crate) async fn look(&self, name: &str, limit: Duration) -> Result<Lease, Status> {
         let request = self.request(GetLeaseRequest { name: self.full("leases", name) });
         let mut clients = self.clients();
-        answer(limit, clients.get_lease(request)).await.map(Lease::from)
+        self.answer(limit, clients.get_lease(request)).await.map(Lease::from)
     }
 
     pub(crate) async fn end(&self, name: &str, limit: Duration) -> Result<(), Status> {
         let request = self.request(DeleteLeaseRequest { name: self.full("leases", name) });
         let mut clients = self.clients();
-        answer(limit, clients.delete_lease(request)).await
+        self.answer(limit, clients.delete_lease(request)).await
     }
 
     pub(crate) async fn dial(&self, lease: &str, limit: Duration) -> Result<DialResponse, Status> {
         let request = self.request(DialRequest { lease_name: lease.to_owned() });
         let mut controller = ControllerServiceClient::new(self.0.channel.clone());
-        answer(limit, controller.dial(request)).await
+        self.answer(limit, controller.dial(request)).await
     }
 
     /// Asks for a lease and does not wait for it. An empty name lets the controller choose one.
@@ -207,8 +275,8 @@ impl Controller {
         let update_mask = Some(prost_types::FieldMask { paths });
         let request = self.request(UpdateLeaseRequest { lease: Some(lease), update_mask });
         let mut clients = self.clients();
-        let changed = answer(ANSWER, clients.update_lease(request)).await;
-        changed.map(Lease::from).map_err(|status| self.error(&status))
+        let changed = self.answer(ANSWER, clients.update_lease(request)).await;
+        changed.map(Lease::from).map_err(|status| words::of_lease(&status, &self.0.place, name, "changed"))
     }
 
     /// Ends a lease.
@@ -216,7 +284,8 @@ impl Controller {
     /// # Errors
     /// When there is none of this name, it is somebody else's, or it is over.
     pub async fn delete_lease(&self, name: &str) -> Result<()> {
-        self.end(name, ANSWER).await.map_err(|status| self.error(&status))
+        let ended = self.end(name, ANSWER).await;
+        ended.map_err(|status| words::of_lease(&status, &self.0.place, name, "ended"))
     }
 
     /// All leases of the namespace that are wanted, whoever has them.
@@ -236,8 +305,10 @@ impl Controller {
                 tag_filter: wanted.tags.clone(),
             });
             let mut clients = self.clients();
-            let page =
-                answer(ANSWER, clients.list_leases(request)).await.map_err(|status| self.error(&status))?;
+            let page = self
+                .answer(ANSWER, clients.list_leases(request))
+                .await
+                .map_err(|status| self.error(&status))?;
             found.extend(page.leases.into_iter().map(Lease::from));
             page_token = page.next_page_token;
             if page_token.is_empty() {
@@ -262,7 +333,8 @@ impl Controller {
                 show_hidden_labels: wanted.hidden_labels,
             });
             let mut clients = self.clients();
-            let page = answer(ANSWER, clients.list_exporters(request))
+            let page = self
+                .answer(ANSWER, clients.list_exporters(request))
                 .await
                 .map_err(|status| self.error(&status))?;
             found.extend(page.exporters);
@@ -273,6 +345,24 @@ impl Controller {
         }
     }
 
+    /// A new token in place of the one that this client has. The old one is good for as long as it would have been.
+    ///
+    /// # Errors
+    /// When the lab gives this client no tokens, or there is no answer.
+    pub async fn rotate_token(&self) -> Result<Secret> {
+        let request = self.request(RotateTokenRequest { parent: self.parent() });
+        let mut clients = self.clients();
+        let given = self.answer(ANSWER, clients.rotate_token(request)).await;
+        let token = given.map_err(|status| self.error(&status))?.token;
+        if token.is_empty() {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                format!("the controller at {} gave an empty token", self.0.place),
+            ));
+        }
+        Ok(Secret::new(token))
+    }
+
     /// Looks at one exporter.
     ///
     /// # Errors
@@ -281,7 +371,7 @@ impl Controller {
         let request = self
             .request(GetExporterRequest { name: self.full("exporters", name), show_hidden_labels: false });
         let mut clients = self.clients();
-        answer(ANSWER, clients.get_exporter(request)).await.map_err(|status| self.error(&status))
+        self.answer(ANSWER, clients.get_exporter(request)).await.map_err(|status| self.error(&status))
     }
 }
 
@@ -296,20 +386,14 @@ pub struct Changes {
     pub to: Option<String>,
 }
 
+/// Who answers, as messages say it.
+fn whom(place: &str) -> String {
+    format!("the controller at {place}")
+}
+
 /// The last part of a full name.
 pub fn short(full: &str) -> &str {
     full.rsplit('/').next().unwrap_or_default()
-}
-
-/// Waits for an answer, so long.
-async fn answer<T>(
-    limit: Duration,
-    call: impl Future<Output = Result<Response<T>, Status>>,
-) -> Result<T, Status> {
-    match tokio::time::timeout(limit, call).await {
-        Ok(answer) => answer.map(Response::into_inner),
-        Err(_) => Err(Status::deadline_exceeded(format!("nothing came within {} s", limit.as_secs()))),
-    }
 }
 
 /// Whether an error means that something between here and the exporter is away, and may come back.

@@ -1,6 +1,6 @@
 //! Dialling: which failures pass, and how long to wait for that.
 
-use std::time::Duration;
+use std::{error::Error as StdError, time::Duration};
 
 use jumpstarter_core::{Error, ErrorKind, Result};
 use jumpstarter_protocol::v1::DialResponse;
@@ -45,6 +45,12 @@ fn meaning(status: &Status) -> Meaning {
         Code::FailedPrecondition if said.contains("offline") => Meaning::Away,
         _ => Meaning::Final,
     }
+}
+
+/// Whether a failure to dial says that the controller knows the exporter to be away: asking again at once is in vain.
+pub(crate) fn is_offline(error: &Error) -> bool {
+    let status = StdError::source(error).and_then(|cause| cause.downcast_ref::<Status>());
+    status.is_some_and(|status| meaning(status) == Meaning::Away)
 }
 
 /// The time within which a tunnel has to come about, however often it is tried.
@@ -151,5 +157,15 @@ mod tests {
         };
         assert_eq!(pauses[..4], [300, 600, 1200, 2000], "{pauses:?}");
         assert_eq!(error.message(), "the exporter cannot be reached, tried for 5 s: away");
+    }
+
+    #[test]
+    fn an_exporter_that_is_known_to_be_away_is_told_from_one_that_is_late() {
+        let dialled = |status: Status| {
+            let error = words::error(&status, "lab:1").context("dialling");
+            is_offline(&error.with_kind(ErrorKind::Disconnected))
+        };
+        assert!(dialled(Status::failed_precondition("exporter is offline")));
+        assert!(!dialled(Status::unavailable("exporter is not listening on lease x")));
     }
 }

@@ -27,8 +27,9 @@ use crate::{
     words,
 };
 
-/// How often a lease is looked at, as existing clients do it.
-const LOOK: Duration = Duration::from_secs(30);
+/// How often a lease is looked at: whoever has lost it to somebody else works on for as long at most. Existing clients look as
+/// often at a lease that they wait for.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// How long before its end a lease is said to be ending, as existing clients have it.
 pub const NOTICE: Duration = Duration::from_mins(5);
@@ -121,6 +122,54 @@ impl Shared {
     /// Has the lease looked at now.
     pub(crate) fn suspect(&self) {
         self.look.notify_one();
+    }
+
+    /// Looks at the lease, at most so long, and takes over what is found.
+    pub(crate) async fn look(&self, limit: Duration) {
+        let found = self.controller.look(&self.name, limit).await;
+        let Term::Held { ends, .. } = self.term.borrow().clone() else { return };
+        let clock = Clock::now(Instant::now());
+        let past = |ends: Option<Instant>| ends.is_some_and(|ends| clock.steady >= ends + SLACK);
+        let new = match found {
+            Ok(lease) => {
+                let new = term(&lease, &self.controller.access().name, &clock);
+                *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = lease;
+                // An end that has passed stays where it was, or it would pass for ever.
+                match new {
+                    Term::Held { ends: Some(new), .. }
+                        if new <= clock.steady && ends.is_some_and(|ends| ends <= new) =>
+                    {
+                        if past(ends) {
+                            Term::Over(Over::Expired)
+                        } else {
+                            Term::Held { ends, soon: true }
+                        }
+                    }
+                    other => other,
+                }
+            }
+            Err(status) if words::is_missing(&status) => {
+                Term::Over(Over::Ended("the controller does not know it any more".to_owned()))
+            }
+            // Without an answer, what was known holds.
+            Err(_) if past(ends) => Term::Over(Over::Expired),
+            Err(_) => {
+                let soon = ends.is_some_and(|ends| ends <= clock.steady + NOTICE);
+                Term::Held { ends, soon }
+            }
+        };
+        match new {
+            Term::Over(over) => self.over(over),
+            term @ Term::Held { .. } => self.goes_on(term),
+        }
+    }
+
+    /// Why nobody can use it any more, if that is so.
+    pub(crate) fn why_over(&self) -> Option<Over> {
+        match &*self.term.borrow() {
+            Term::Over(over) => Some(over.clone()),
+            Term::Held { .. } => None,
+        }
     }
 
     /// It goes on, and this is known about its end.
@@ -397,7 +446,6 @@ fn term(lease: &Lease, me: &str, now: &Clock) -> Term {
 
 /// Looks at a lease until it is over.
 async fn watch(shared: Arc<Shared>) {
-    let me = shared.controller.access().name.clone();
     let mut known = shared.term.subscribe();
     loop {
         let now = Instant::now();
@@ -419,41 +467,7 @@ async fn watch(shared: Arc<Shared>) {
                 Err(_) => return,
             },
         }
-        let found = shared.controller.look(&shared.name, ANSWER).await;
-        let clock = Clock::now(Instant::now());
-        let past = |ends: Option<Instant>| ends.is_some_and(|ends| clock.steady >= ends + SLACK);
-        let new = match found {
-            Ok(lease) => {
-                let new = term(&lease, &me, &clock);
-                *shared.lease.lock().unwrap_or_else(PoisonError::into_inner) = lease;
-                // An end that has passed stays where it was, or it would pass for ever.
-                match new {
-                    Term::Held { ends: Some(new), .. }
-                        if new <= clock.steady && ends.is_some_and(|ends| ends <= new) =>
-                    {
-                        if past(ends) {
-                            Term::Over(Over::Expired)
-                        } else {
-                            Term::Held { ends, soon: true }
-                        }
-                    }
-                    other => other,
-                }
-            }
-            Err(status) if words::is_missing(&status) => {
-                Term::Over(Over::Ended("the controller does not know it any more".to_owned()))
-            }
-            // Without an answer, what was known holds.
-            Err(_) if past(ends) => Term::Over(Over::Expired),
-            Err(_) => {
-                let soon = ends.is_some_and(|ends| ends <= clock.steady + NOTICE);
-                Term::Held { ends, soon }
-            }
-        };
-        match new {
-            Term::Over(over) => return shared.over(over),
-            term @ Term::Held { .. } => shared.goes_on(term),
-        }
+        shared.look(ANSWER).await;
     }
 }
 

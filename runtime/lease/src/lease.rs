@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use jumpstarter_protocol::client::v1 as wire;
 
 use crate::controller::short;
@@ -109,10 +109,19 @@ impl Lease {
             return Standing::Over(words(condition));
         }
         let waits = find("Pending").map(words).filter(|why| !why.is_empty());
-        Standing::Waiting(waits.unwrap_or_else(|| match self.begin {
-            Some(begin) if begin > Timestamp::now() => "it begins later".to_owned(),
-            _ => "for an exporter".to_owned(),
+        Standing::Waiting(waits.unwrap_or_else(|| match self.scheduled(Timestamp::now()) {
+            Some(begin) => {
+                let local = begin.to_zoned(TimeZone::system());
+                format!("it begins at {}", local.strftime("%Y-%m-%d %H:%M:%S"))
+            }
+            None => "for an exporter".to_owned(),
         }))
+    }
+
+    /// When it is to begin, if that is later than this and nothing has come of it yet.
+    pub fn scheduled(&self, now: Timestamp) -> Option<Timestamp> {
+        let waits = self.effective_begin.is_none() && self.effective_end.is_none();
+        self.begin.filter(|begin| waits && *begin > now)
     }
 
     /// Why it is over, if it is.
@@ -247,6 +256,17 @@ mod tests {
         ] {
             assert_eq!(lease(&conditions).standing(), standing, "{conditions:?}");
         }
+    }
+
+    #[test]
+    fn one_that_is_scheduled_says_when_it_begins() {
+        let begin = Timestamp::now().checked_add(SignedDuration::from_hours(2)).expect("a time");
+        let lease = Lease { begin: Some(begin), ..Lease::default() };
+        let local = begin.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string();
+        assert_eq!(lease.standing(), Standing::Waiting(format!("it begins at {local}")));
+        assert_eq!(lease.scheduled(begin), None);
+        let begun = Lease { effective_begin: Some(begin), ..lease };
+        assert_eq!(begun.scheduled(Timestamp::UNIX_EPOCH), None);
     }
 
     #[test]

@@ -222,7 +222,8 @@ impl Leased {
         let tunnels = Tunnels::new(&held, dial);
         let opened = async {
             let session = Session::open(&tunnels, &held.exporter()).await?;
-            if let Some(warning) = session::ready(session.connection(), || {}).await? {
+            let (session, warning) = session.ready(say).await?;
+            if let Some(warning) = warning {
                 tracing::warn!("{warning}");
             }
             Ok(session)
@@ -270,13 +271,29 @@ impl Leased {
     /// When the exporter's hook failed, or the controller was not told.
     pub async fn release(self) -> Result<()> {
         let cleaned = if self.held.is_ours() && !self.held.is_over() {
-            session::clean_up(self.session.connection(), || {}).await.map(drop)
+            session::clean_up(&self.session, self.tunnels.patience(), say).await.and_then(|cleaned| {
+                match cleaned.unseen {
+                    Some(error) if cleaned.hook => Err(error.context("the afterLease hook was running")),
+                    Some(error) => {
+                        tracing::warn!("the exporter was not asked to clean up: {error}");
+                        Ok(())
+                    }
+                    None => Ok(()),
+                }
+            })
         } else {
             Ok(())
         };
         self.session.connection().close();
         self.held.release().await?;
         cleaned
+    }
+}
+
+/// For whoever reads logs.
+fn say(seen: session::Seen<'_>) {
+    if let session::Seen::Lost(error) = seen {
+        tracing::warn!("{error}; connecting again");
     }
 }
 

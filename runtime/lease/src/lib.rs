@@ -19,6 +19,7 @@
 //! | [`session`] | when an exporter is ready, and when it has cleaned up |
 //! | [`leased`] | all of it for a test in Rust |
 //! | `dial` | which failures pass, and how long to wait for that |
+//! | [`waits`] | telling somebody that an answer takes its time |
 //! | `words` | what a controller refuses, in words |
 //! | `background` | the threads that all this runs on |
 //!
@@ -39,6 +40,7 @@ pub mod leased;
 pub mod session;
 pub mod socket;
 pub mod tunnel;
+pub mod waits;
 mod words;
 
 pub use acquire::{Acquiring, Observer, Progress, Wanted};
@@ -50,3 +52,4 @@ pub use leased::{Leased, Request};
 pub use session::Session;
 pub use socket::Socket;
 pub use tunnel::Tunnels;
+pub use waits::Waits;

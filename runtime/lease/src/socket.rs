@@ -6,7 +6,11 @@ use std::{
 };
 
 use jumpstarter_core::{Error, Result};
-use jumpstarter_transport::socket::{MAIN, RuntimeDirectory};
+use jumpstarter_transport::{
+    refusal::refuse,
+    server::Peer,
+    socket::{MAIN, RuntimeDirectory},
+};
 use tokio::{
     io::copy_bidirectional_with_sizes,
     net::{UnixListener, UnixStream},
@@ -22,6 +26,9 @@ const CONNECTIONS: usize = 256;
 
 /// How many bytes are passed on at once, in each direction.
 const PIECE: usize = 64 * 1024;
+
+/// How long looking at the lease may take before a program is told that it cannot connect.
+const GLANCE: Duration = Duration::from_secs(1);
 
 /// After how long an exporter that has not said anything yet is worth a word.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -77,11 +84,16 @@ async fn pass_on(mut near: UnixStream, tunnels: Tunnels) {
     let mut far = match tunnels.open_here().await {
         Ok(far) => far,
         Err(error) => {
-            tracing::warn!("{error}");
-            return;
+            // The end of the lease may be the reason, and nobody has looked yet.
+            tunnels.lease().look(GLANCE).await;
+            let over = tunnels.lease().why_over();
+            let why = over.map_or(error, |over| Error::disconnected(over.words(tunnels.lease().name())));
+            tracing::debug!("a connection to the exporter does not come about: {why}");
+            // It says so to its user, at the place where that matters.
+            return refuse(near, Peer::Unix { pid: None, uid: None }, why).await;
         }
     };
-    let talk = far.talk();
+    let (talk, router) = (far.talk(), far.router().to_owned());
     let silence = async {
         sleep(SILENCE).await;
         if talk.is_unanswered() {
@@ -98,7 +110,9 @@ async fn pass_on(mut near: UnixStream, tunnels: Tunnels) {
     // How a conversation ends is for those who have it; that the way there is gone, they cannot know.
     if let Err(error) = ended {
         if let Some(ours) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-            tracing::warn!("{ours}");
+            if tunnels.is_news(&router) {
+                tracing::warn!("{ours}");
+            }
         } else {
             tracing::debug!("a connection to the exporter ended: {error}");
         }

@@ -22,11 +22,16 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use jumpstarter_core::{Error, ErrorKind, Result};
 use jumpstarter_transport::{
-    connect::{self, Channel, Liveness, Options},
+    connect::{self, Channel},
     frames::{CHUNK, Lost},
+    status::innermost,
     stream::{self, FrameWriter, ResponseReader},
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
 use tonic::{
     Response, Status,
     metadata::{MetadataMap, MetadataValue},
@@ -36,8 +41,7 @@ use crate::{
     background,
     controller::router,
     dial::{Attempts, dial},
-    held::{Held, Shared},
-    words,
+    held::{Held, Over, Shared},
 };
 
 /// How long a router may take to accept a connection.
@@ -49,12 +53,19 @@ const LAST: Duration = Duration::from_secs(5);
 /// How many connections without a tunnel are kept per router.
 const IDLE: usize = 2;
 
+/// How long a controller may ask an exporter beyond the limit of a tunnel.
+const LATE: Duration = Duration::from_secs(6);
+
+/// For how long a router that was lost is old news: every tunnel through it notices on its own, within as long at the latest.
+const NEWS: Duration = Duration::from_secs(10);
+
 /// Opens tunnels for one lease. Cheap to clone.
 #[derive(Clone)]
 pub struct Tunnels {
     lease: Arc<Shared>,
     limit: Duration,
     idle: Arc<Mutex<HashMap<String, Vec<Channel>>>>,
+    told: Arc<Mutex<HashMap<String, Instant>>>,
 }
 
 impl fmt::Debug for Tunnels {
@@ -66,7 +77,30 @@ impl fmt::Debug for Tunnels {
 impl Tunnels {
     /// For this lease. `limit` is how long a tunnel may take to come about.
     pub fn new(held: &Held, limit: Duration) -> Self {
-        Self { lease: held.shared().clone(), limit, idle: Arc::default() }
+        Self { lease: held.shared().clone(), limit, idle: Arc::default(), told: Arc::default() }
+    }
+
+    /// The lease that they belong to.
+    pub(crate) fn lease(&self) -> &Shared {
+        &self.lease
+    }
+
+    /// How long a tunnel may take to come about.
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// Within how long it is known whether one comes about: the controller may still be asking the exporter when time is up.
+    pub fn patience(&self) -> Duration {
+        self.limit.saturating_add(LATE)
+    }
+
+    /// Whether somebody still has to be told that a tunnel through this router is lost. From now on, they have been.
+    pub(crate) fn is_news(&self, router: &str) -> bool {
+        let now = Instant::now();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = told.insert(router.to_owned(), now);
+        before.is_none_or(|before| now.duration_since(before) > NEWS)
     }
 
     /// Opens one. Failures that pass are waited for: the exporter may be getting ready, a router may have gone away.
@@ -81,6 +115,13 @@ impl Tunnels {
 
     /// Like [`open`](Self::open), on the threads of leases.
     pub(crate) async fn open_here(&self) -> Result<Tunnel> {
+        if let Some(over) = self.lease.why_over() {
+            let kind = match over {
+                Over::Transferred(_) => ErrorKind::Permission,
+                Over::Expired | Over::Ended(_) => ErrorKind::Disconnected,
+            };
+            return Err(Error::new(kind, over.words(self.lease.name())));
+        }
         let mut attempts = Attempts::within(self.limit);
         loop {
             let answer = dial(&self.lease, &mut attempts).await?;
@@ -123,12 +164,7 @@ impl Tunnels {
             return Ok(channel);
         }
         let endpoint = router(place)?;
-        let options = Options {
-            security: self.lease.controller().security(),
-            timeout: CONNECT,
-            liveness: Liveness::WATCHED,
-            ..Options::default()
-        };
+        let options = self.lease.controller().to_router(CONNECT);
         connect::connect(&endpoint, &options).await.map_err(|error| error.context("the router"))
     }
 }
@@ -151,7 +187,7 @@ impl Route {
         let place = &self.place;
         let message = match StdError::source(status) {
             // What the HTTP/2 library says when pings are not answered depends on what it was about to do.
-            Some(cause) => match words::innermost(cause) {
+            Some(cause) => match innermost(cause) {
                 cause if cause.contains("broken pipe") || cause.contains("timed out") => {
                     format!("the connection to the router at {place} was lost: it does not answer any more")
                 }
@@ -179,17 +215,30 @@ impl Drop for Route {
     }
 }
 
-/// Who has said something.
+/// Who has said something, and why nobody does any more.
 #[derive(Debug, Default)]
 pub(crate) struct Talk {
     asked: AtomicBool,
     answered: AtomicBool,
+    lost: Mutex<Option<Error>>,
+    over: CancellationToken,
 }
 
 impl Talk {
     /// Whether something was sent, and nothing has come.
     pub(crate) fn is_unanswered(&self) -> bool {
         self.asked.load(Ordering::Relaxed) && !self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Why the tunnel is lost, if it is: what is served through it only knows that it ended.
+    pub(crate) fn lost(&self) -> Option<Error> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until the tunnel leads nowhere any more, whether anybody uses it or not. Answers why, if it was lost.
+    pub(crate) async fn over(&self) -> Option<Error> {
+        self.over.cancelled().await;
+        self.lost()
     }
 }
 
@@ -233,10 +282,13 @@ impl Tunnel {
     }
 
     fn lost(&mut self, status: &Status) -> Error {
-        match &mut self.route {
+        let error = match &mut self.route {
             Some(route) => route.lost(status),
             None => Error::disconnected("the tunnel to the exporter has ended"),
-        }
+        };
+        *self.talk.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+        self.talk.over.cancel();
+        error
     }
 
     pub(crate) fn talk(&self) -> Arc<Talk> {
@@ -272,6 +324,7 @@ impl Tunnel {
 
 impl Drop for Tunnel {
     fn drop(&mut self) {
+        self.talk.over.cancel();
         let finished = self.writer.is_none() && self.sending.is_none();
         let Reading::Ended(mut reader) = std::mem::replace(&mut self.reading, Reading::Moving) else {
             return;

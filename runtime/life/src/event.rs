@@ -127,6 +127,8 @@ pub enum Event {
         /// Words for the status.
         message: String,
     },
+    /// A client has looked at the status, and was answered that `beforeLease` failed.
+    Seen,
     /// The client has asked for the end of the session.
     EndSession,
     /// The request to release the lease of this name was answered.
@@ -157,7 +159,7 @@ pub enum Effect {
     },
     /// Listen for tunnels of this lease and open its devices. Answered by `Opened` or `OpenFailed`.
     Open(Lease),
-    /// Tell those who are connected with the session.
+    /// Tell those who are connected with the session. That `beforeLease` failed is answered by `Seen` when one has looked.
     Show(Report),
     /// Whether clients may use the devices.
     Admit(bool),

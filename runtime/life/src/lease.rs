@@ -5,8 +5,8 @@ use std::time::Duration;
 use jumpstarter_protocol::v1::ExporterStatus;
 
 use crate::{
-    Effect, End, Event, FAREWELL, GLIMPSE, Lease, Life, Moment, Now, Release, Report, SHOWN, Stop, Verdict,
-    link::pause,
+    Effect, End, Event, FAREWELL, GLIMPSE, Lease, Life, Moment, Now, Release, Report, SHOWN, Stop, UNSEEN,
+    Verdict, link::pause,
 };
 
 /// Where an exporter is.
@@ -106,6 +106,8 @@ pub(crate) struct Serving {
     failure: Option<String>,
     /// `afterLease` is to run when the lease ends.
     after: bool,
+    /// What a client has to see before the controller is told, and how long it may take.
+    unseen: Option<(Report, Duration)>,
     /// When what is shown was shown first, and how long it may be.
     shown: Duration,
     until: Duration,
@@ -125,6 +127,7 @@ impl Serving {
             hook: None,
             failure: None,
             after: false,
+            unseen: None,
             shown: Duration::ZERO,
             until: Duration::ZERO,
             asking: Asking::No,
@@ -152,7 +155,10 @@ impl Serving {
 
     pub(crate) fn deadline(&self, phase: Phase) -> Option<Duration> {
         match (phase, self.asking) {
-            (Phase::Failed | Phase::Glimpse | Phase::Shown, _) => Some(self.until),
+            (Phase::Failed, _) => {
+                Some(self.unseen.as_ref().map_or(self.until, |(_, until)| self.until.min(*until)))
+            }
+            (Phase::Glimpse | Phase::Shown, _) => Some(self.until),
             (Phase::Closing | Phase::Releasing, Asking::At(at)) => Some(at),
             _ => None,
         }
@@ -258,8 +264,9 @@ impl Life {
             Phase::Glimpse if self.is_due(now) => self.complete(now, effects),
             Phase::After => self.after(now, effects),
             Phase::Failed | Phase::Shown if self.is_due(now) => self.close(now, effects),
+            Phase::Failed => self.unseen(now),
             Phase::Closing | Phase::Releasing => self.closing(now, effects),
-            Phase::Ready | Phase::Failed | Phase::Glimpse | Phase::Shown | Phase::Leaving | Phase::Over => {}
+            Phase::Ready | Phase::Glimpse | Phase::Shown | Phase::Leaving | Phase::Over => {}
         }
     }
 
@@ -337,14 +344,38 @@ impl Life {
             Verdict::Proceed => self.ready(&message, effects),
             Verdict::Failed | Verdict::FailedAndExit => {
                 serving.after = false;
-                self.report.set(show(ExporterStatus::BeforeLeaseHookFailed, &message, effects));
+                let report = show(ExporterStatus::BeforeLeaseHookFailed, &message, effects);
+                serving.unseen = Some((report, now.at + UNSEEN));
                 if verdict == Verdict::FailedAndExit {
                     self.exit(Moment::Before);
                     self.dwell(Phase::Failed, FAREWELL, now);
                 } else {
-                    self.dwell(Phase::Failed, SHOWN, now);
+                    self.dwell(Phase::Failed, UNSEEN + SHOWN, now);
                 }
             }
+        }
+    }
+
+    /// A client has seen that `beforeLease` failed, and has a moment to give the lease back.
+    pub(crate) fn seen(&mut self, now: Now) {
+        if self.phase != Phase::Failed {
+            return;
+        }
+        let Some(serving) = &mut self.serving else { return };
+        let Some((report, _)) = serving.unseen.take() else { return };
+        self.report.set(report);
+        // One that has to stop goes with its client, who gives the lease back.
+        if self.end != End::Hook {
+            serving.until = serving.until.min(now.at + SHOWN);
+        }
+    }
+
+    /// Nobody has come to see it in time.
+    fn unseen(&mut self, now: Now) {
+        if let Some(serving) = &mut self.serving
+            && let Some((report, _)) = serving.unseen.take_if(|(_, until)| *until <= now.at)
+        {
+            self.report.set(report);
         }
     }
 

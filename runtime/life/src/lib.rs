@@ -48,6 +48,11 @@ pub const SHOWN: Duration = Duration::from_secs(1);
 /// How long something is shown to a client whose lease has ended already.
 pub const GLIMPSE: Duration = Duration::from_millis(500);
 
+/// How long a client may take to come and see that `beforeLease` failed. As long as nobody has seen it, the controller is not
+/// told: it lets nobody in to an exporter whose hook has failed, and a client that is kept out never learns why. Upstream's
+/// client asks every five seconds whether a lease is its own, and connects a moment later.
+pub const UNSEEN: Duration = Duration::from_secs(7);
+
 /// How long an exporter that has to stop because `beforeLease` failed waits for its client to see it and to give the lease
 /// back.
 pub const FAREWELL: Duration = Duration::from_secs(30);
@@ -202,6 +207,7 @@ impl Life {
             }
             Event::ReportFailed { number, never } => self.report.failed(number, never, now),
             Event::Opened | Event::OpenFailed(_) | Event::HookEnded { .. } | Event::Closed => self.own(event),
+            Event::Seen => self.seen(now),
             Event::EndSession => {
                 if let Some(serving) = &mut self.serving {
                     serving.ask();

@@ -83,6 +83,19 @@ impl Link {
         }
     }
 
+    /// Where it is, as the table of the machine has it.
+    pub(crate) fn name(&self) -> &'static str {
+        match (&self.state, self.registered) {
+            (State::Off, _) => "Off",
+            (State::Registering, false) => "Registering",
+            (State::Waiting(_), false) => "Waiting",
+            (State::Watching, _) => "Watching",
+            (State::Up, _) => "Linked",
+            (State::Waiting(_), true) => "Away",
+            (State::Registering, true) => "Returning",
+        }
+    }
+
     pub(crate) fn is_up(&self) -> bool {
         matches!(self.state, State::Up)
     }

@@ -101,6 +101,7 @@ fn events() -> Vec<(&'static str, Event)> {
         ("afterLease has ended", ended(Moment::After, Verdict::Proceed)),
         ("afterLease has failed: endLease", ended(Moment::After, Verdict::Failed)),
         ("afterLease has failed: exit", ended(Moment::After, Verdict::FailedAndExit)),
+        ("a client has seen it", Event::Seen),
         ("the client asks for the end", Event::EndSession),
         ("the devices are closed", Event::Closed),
         ("the lease is released", Event::Released("a".to_owned(), Release::Done)),
@@ -134,7 +135,9 @@ fn word(effect: &Effect) -> Option<String> {
         Effect::Close => "close".to_owned(),
         Effect::Leave(report) => format!("report {}, unregister", told(report)),
         Effect::Exit(_) => "exit".to_owned(),
-        Effect::Register | Effect::Watch | Effect::Client(_) => return None,
+        Effect::Register => "register".to_owned(),
+        Effect::Watch => "hear who has it".to_owned(),
+        Effect::Client(_) => return None,
     })
 }
 
@@ -155,6 +158,57 @@ pub fn markdown() -> String {
             }
             let next = if next == phase { "–".to_owned() } else { format!("{next:?}") };
             let _ = writeln!(table, "| {phase:?} | {words} | {next} | {} |", done.join(", "));
+        }
+    }
+    table
+}
+
+/// What leads to each state of the connection with the controller, on the shortest way.
+const WAYS: [&[Event]; 7] = [
+    &[],
+    &[Event::Begin],
+    &[Event::Begin, LOST],
+    &[Event::Begin, Event::Registered],
+    &[Event::Begin, Event::Registered, Event::Said(None)],
+    &[Event::Begin, Event::Registered, Event::Said(None), LOST],
+    &[Event::Begin, Event::Registered, Event::Said(None), LOST, Event::Tick],
+];
+
+const LOST: Event = Event::Lost { refused: false };
+
+/// A table in Markdown: the states of the connection with the controller of an exporter that nobody has, and what each event
+/// leads to. Events that a state takes no notice of are left out.
+pub fn registering() -> String {
+    let events = [
+        ("it is started", Event::Begin),
+        ("the controller takes it", Event::Registered),
+        ("the controller: not leased", Event::Said(None)),
+        ("no answer, or the connection is lost", LOST),
+        ("the controller does not let it in", Event::Lost { refused: true }),
+        ("time has passed", Event::Tick),
+        ("stop", Event::Stop(Stop::Now)),
+    ];
+    let mut table = String::from("| State | Event | Next | Done |\n|---|---|---|---|\n");
+    for way in WAYS {
+        for (words, event) in &events {
+            let mut life = Life::new(Settings::default());
+            for event in way {
+                take(&mut life, event.clone());
+            }
+            let (state, phase) = (life.link.name(), life.phase());
+            // Only who was asked refuses.
+            if matches!((state, event), ("Off" | "Waiting", Event::Lost { .. })) {
+                continue;
+            }
+            let effects = take(&mut life, event.clone());
+            let done: Vec<_> = effects.iter().filter_map(word).collect();
+            let next = match life.phase() {
+                now if now != phase => format!("{now:?}"),
+                _ if life.link.name() != state => life.link.name().to_owned(),
+                _ if done.is_empty() => continue,
+                _ => "–".to_owned(),
+            };
+            let _ = writeln!(table, "| {state} | {words} | {next} | {} |", done.join(", "));
         }
     }
     table

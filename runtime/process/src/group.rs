@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jumpstarter_core::{Error, Result};
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, test_kill_process_group, waitpgid};
 use tokio::time::{Instant, sleep};
 
 use crate::guard::Watched;
@@ -11,7 +11,7 @@ use crate::guard::Watched;
 /// How long a group may take to end after it was asked to.
 pub const GRACE: Duration = Duration::from_secs(5);
 
-/// How often a group that was asked to end is looked at: its members are no children of this process, so there is no
+/// How often a group that was asked to end is looked at: its members are rarely children of this process, so there is no
 /// event for their end.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -31,7 +31,11 @@ impl Group {
     }
 
     /// Whether anybody is left. The number may only be asked for while that is known to have been so a moment ago.
+    ///
+    /// Whoever leads it must have been waited for. Its orphans may be this process's by now, when it takes those of others
+    /// (`jmp shell` does, and so does the first process of a container): they have ended only once they are waited for.
     pub(crate) fn is_alive(&self) -> bool {
+        while let Ok(Some(_)) = waitpgid(self.leader, WaitOptions::NOHANG) {}
         test_kill_process_group(self.leader).is_ok()
     }
 

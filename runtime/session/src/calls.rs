@@ -14,6 +14,7 @@ use jumpstarter_core::{
     call::CancelOnDrop,
     describe::Kind,
     dispatch::{Answer, Args, Payload, Provided, Reply},
+    log::Doing,
 };
 use jumpstarter_transport::{
     metadata::{ERRORS, KINDS},
@@ -140,12 +141,13 @@ pub(crate) fn method<'a>(node: &'a Node, name: &str, kind: Kind) -> Result<(&'a 
 async fn watched<T>(
     calling: impl Future<Output = std::thread::Result<T>>,
     node: &Node,
-    name: &str,
+    name: &'static str,
 ) -> std::thread::Result<T> {
     let mut calling = std::pin::pin!(calling);
     let mut said = false;
     std::future::poll_fn(|cx| {
         let begun = Instant::now();
+        let _doing = Doing::begin(node.instance.uuid, name);
         let poll = calling.as_mut().poll(cx);
         let blocked = begun.elapsed();
         // What takes long in a panic is the backtrace.
@@ -311,6 +313,7 @@ impl Stream for Answers {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         let Some(stream) = &mut this.stream else { return Poll::Ready(None) };
+        let _doing = Doing::begin(this.operation.node.instance.uuid, this.operation.name);
         // What has panicked is dropped below and never polled again.
         let item = match std::panic::catch_unwind(AssertUnwindSafe(|| stream.poll_next_unpin(cx))) {
             Ok(Poll::Ready(item)) => item.map(|item| item.map_err(Failure::Error)),

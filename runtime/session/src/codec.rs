@@ -1,22 +1,12 @@
-//! How messages of calls become bytes: [`Raw`] leaves that to the driver's side, [`SmallCodec`] is for streams that are
-//! open for long and mostly silent.
-
-use std::marker::PhantomData;
+//! How messages of native calls become bytes: that is left to the driver's side.
 
 use bytes::{Buf as _, BufMut as _, Bytes};
 use jumpstarter_core::dispatch::Answer;
 use jumpstarter_transport::status;
 use tonic::{
     Status,
-    codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
-use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
-
-/// First size of a buffer, in bytes. It grows when there is more to carry.
-const BUFFER: usize = 512;
-
-/// From this many bytes on, messages that are ready are sent without waiting for more.
-const BATCH: usize = 32 * 1024;
 
 /// Most memory that an encoder keeps between two messages, in bytes.
 const KEPT: usize = 64 * 1024;
@@ -75,33 +65,5 @@ impl Decoder for Raw {
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
         Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
-    }
-}
-
-/// Protobuf messages with small buffers.
-pub(crate) struct SmallCodec<E, D>(PhantomData<(E, D)>);
-
-impl<E, D> Default for SmallCodec<E, D> {
-    fn default() -> Self {
-        Self(PhantomData)
-    }
-}
-
-impl<E, D> Codec for SmallCodec<E, D>
-where
-    E: prost::Message + Send + 'static,
-    D: prost::Message + Default + Send + 'static,
-{
-    type Encode = E;
-    type Decode = D;
-    type Encoder = ProstEncoder<E>;
-    type Decoder = ProstDecoder<D>;
-
-    fn encoder(&mut self) -> Self::Encoder {
-        ProstCodec::<E, D>::raw_encoder(BufferSettings::new(BUFFER, BATCH))
-    }
-
-    fn decoder(&mut self) -> Self::Decoder {
-        ProstCodec::<E, D>::raw_decoder(BufferSettings::new(BUFFER, BATCH))
     }
 }

@@ -113,7 +113,7 @@ impl ExporterService for Exporter {
     }
 
     async fn log_stream(&self, _: Request<()>) -> Result<Response<Self::LogStreamStream>, Status> {
-        let state = (self.shared.logs.subscribe(), self.shared.ended.clone());
+        let state = (self.shared.logs.stream(), self.shared.ended.clone());
         let lines = futures::stream::unfold(state, async |(mut reader, ended)| {
             let line = reader.next(&ended).await?;
             Some((Ok(line), (reader, ended)))
@@ -126,7 +126,7 @@ impl ExporterService for Exporter {
     }
 
     async fn get_status(&self, _: Request<GetStatusRequest>) -> Result<Response<GetStatusResponse>, Status> {
-        Ok(Response::new(self.shared.status.get().into()))
+        Ok(Response::new(self.shared.status.answer().into()))
     }
 
     async fn end_session(

@@ -1,8 +1,10 @@
 //! Log lines of one session, for every reader.
 //!
-//! Lines are numbered and the last [`CAPACITY`] are kept. A reader is a number: it gets everything from there on, so
-//! there is no moment between backlog and live lines in which one could be lost or doubled, and readers do not take
-//! lines from each other. A reader who falls behind is told how many lines it missed.
+//! Lines are numbered and the last [`CAPACITY`] bytes of them are kept. A reader is a number: it gets everything from there on,
+//! so there is no moment between backlog and live lines in which one could be lost or doubled, and readers do not take
+//! lines from each other. A reader who falls behind is told how many lines it missed. What was told to others before a reader
+//! came is marked: several share a session, and not each of them wants to read everything from its beginning; of those lines it
+//! gets the last [`TOLD`].
 
 use std::{
     collections::VecDeque,
@@ -15,16 +17,29 @@ use jumpstarter_protocol::v1::{self, LogStreamResponse};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// How many lines are kept for readers that come later or are slow.
-pub const CAPACITY: usize = 256;
+/// How many bytes of lines are kept for readers that come later or are slow: a hook may print a build log before its client has
+/// come, and nobody who prints can be made to wait for somebody who may never come.
+pub const CAPACITY: usize = 8 << 20;
 
-/// Most bytes of one line: a traceback fits, and the whole buffer stays at a few MiB.
+/// What a line costs beside its text, in bytes, roughly.
+const LINE: usize = 256;
+
+/// How many lines that others were told already are told to a reader that comes later.
+const TOLD: u64 = 256;
+
+/// Most bytes of one line: a traceback fits.
 const MAX_MESSAGE: usize = 16 * 1024;
 
 struct Lines {
-    lines: VecDeque<LogStreamResponse>,
+    kept: VecDeque<LogStreamResponse>,
+    /// Bytes of all that are kept.
+    bytes: usize,
+    /// The last line of a hook that is not kept any more: its number and whose it was.
+    lost: Option<(u64, i32)>,
     /// Number of the first line that is kept.
     first: u64,
+    /// Number of the first line that nobody was told who is connected.
+    told: u64,
 }
 
 /// The buffer. Drivers get it as their [`LogSink`] when they are opened, before there is a session.
@@ -38,7 +53,13 @@ impl LogBuffer {
     /// An empty buffer. Each session needs its own: nobody may see what an earlier user did.
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
-            lines: Mutex::new(Lines { lines: VecDeque::with_capacity(16), first: 0 }),
+            lines: Mutex::new(Lines {
+                kept: VecDeque::with_capacity(16),
+                bytes: 0,
+                lost: None,
+                first: 0,
+                told: 0,
+            }),
             next: watch::Sender::new(0),
         })
     }
@@ -68,7 +89,17 @@ impl LogBuffer {
     /// A reader who gets what is kept, and then everything that comes.
     pub fn subscribe(self: &Arc<Self>) -> LogReader {
         let next = self.next.subscribe();
-        LogReader { buffer: self.clone(), at: self.lock().first, next }
+        LogReader { buffer: self.clone(), at: self.lock().first, next, told: None }
+    }
+
+    /// The same for somebody who is connected: what others were told who are connected, or were, is marked.
+    pub(crate) fn stream(self: &Arc<Self>) -> LogReader {
+        let mut reader = self.subscribe();
+        let told = self.lock().told;
+        // What nobody was told is missed, if it is not there any more.
+        reader.at = if told < reader.at { told } else { reader.at.max(told.saturating_sub(TOLD)) };
+        reader.told = Some(told);
+        reader
     }
 }
 
@@ -76,12 +107,19 @@ impl LogSink for LogBuffer {
     fn log(&self, record: LogRecord) {
         let line = line(record);
         let mut lines = self.lock();
-        if lines.lines.len() == CAPACITY {
-            lines.lines.pop_front();
+        lines.bytes += size(&line);
+        lines.kept.push_back(line);
+        while lines.bytes > CAPACITY
+            && let Some(oldest) = lines.kept.pop_front()
+        {
+            lines.bytes -= size(&oldest);
+            let hooks = [v1::LogSource::BeforeLeaseHook, v1::LogSource::AfterLeaseHook];
+            if hooks.contains(&oldest.source()) {
+                lines.lost = Some((lines.first, oldest.source().into()));
+            }
             lines.first += 1;
         }
-        lines.lines.push_back(line);
-        let next = lines.first + lines.lines.len() as u64;
+        let next = lines.first + lines.kept.len() as u64;
         // Under the lock: numbers reach the readers in order.
         self.next.send_replace(next);
     }
@@ -89,7 +127,7 @@ impl LogSink for LogBuffer {
 
 impl std::fmt::Debug for LogBuffer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "LogBuffer({} lines)", self.lock().lines.len())
+        write!(f, "LogBuffer({} lines)", self.lock().kept.len())
     }
 }
 
@@ -98,6 +136,8 @@ pub struct LogReader {
     buffer: Arc<LogBuffer>,
     at: u64,
     next: watch::Receiver<u64>,
+    /// For somebody who is connected: the first line that nobody else had been told before.
+    told: Option<u64>,
 }
 
 impl LogReader {
@@ -120,13 +160,15 @@ impl LogReader {
 
     fn take(&mut self) -> Option<LogStreamResponse> {
         self.next.borrow_and_update();
-        let lines = self.buffer.lock();
+        let mut lines = self.buffer.lock();
         let missed = lines.first.saturating_sub(self.at);
         if missed > 0 {
+            // Who reads only what hooks print has missed something if one of those is missing.
+            let hook = lines.lost.filter(|(number, _)| *number >= self.at).map(|(_, source)| source);
             self.at = lines.first;
             drop(lines);
             let plural = if missed == 1 { "line" } else { "lines" };
-            return Some(line(LogRecord {
+            let mut missing = line(LogRecord {
                 uuid: None,
                 severity: Severity::Warning,
                 source: LogSource::System,
@@ -134,10 +176,16 @@ impl LogReader {
                 driver_type: String::new(),
                 operation: String::new(),
                 fields: Vec::new(),
-            }));
+            });
+            missing.source = hook.or(missing.source);
+            return Some(missing);
         }
-        let line =
-            usize::try_from(self.at - lines.first).ok().and_then(|index| lines.lines.get(index)).cloned()?;
+        let index = usize::try_from(self.at - lines.first).ok()?;
+        let mut line = lines.kept.get(index).cloned()?;
+        if let Some(told) = self.told {
+            line.told_before = (self.at < told).then_some(true);
+            lines.told = lines.told.max(self.at + 1);
+        }
         self.at += 1;
         Some(line)
     }
@@ -147,6 +195,10 @@ impl std::fmt::Debug for LogReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "LogReader(at line {})", self.at)
     }
+}
+
+fn size(line: &LogStreamResponse) -> usize {
+    LINE + line.message.len()
 }
 
 fn line(mut record: LogRecord) -> LogStreamResponse {
@@ -174,6 +226,7 @@ fn line(mut record: LogRecord) -> LogStreamResponse {
         operation: some(record.operation),
         timestamp: now(),
         structured_fields: record.fields.into_iter().collect(),
+        told_before: None,
     }
 }
 
@@ -211,16 +264,74 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_comes_later_knows_what_others_were_told_and_nobody_takes_from_another() {
+        let buffer = LogBuffer::new();
+        buffer.system(Severity::Info, "one");
+        // The exporter's own reader is nobody who is connected.
+        rest(&mut buffer.subscribe()).await;
+        let (mut first, mut beside) = (buffer.stream(), buffer.stream());
+        let marks = async |reader: &mut LogReader| {
+            let ended = CancellationToken::new();
+            ended.cancel();
+            let mut marks = Vec::new();
+            while let Some(line) = reader.next(&ended).await {
+                marks.push((line.message, line.told_before.unwrap_or_default()));
+            }
+            marks
+        };
+        let line = |text: &str, told: bool| (text.to_owned(), told);
+        assert_eq!(marks(&mut first).await, [line("one", false)]);
+        // It was there when the other one was told.
+        assert_eq!(marks(&mut beside).await, [line("one", false)]);
+        buffer.system(Severity::Info, "two");
+        let mut later = buffer.stream();
+        assert_eq!(marks(&mut later).await, [line("one", true), line("two", false)]);
+        buffer.system(Severity::Info, "three");
+        assert_eq!(marks(&mut later).await, [line("three", false)]);
+        assert_eq!(marks(&mut first).await, [line("two", false), line("three", false)]);
+    }
+
+    #[tokio::test]
     async fn pitfall_g4_a_slow_reader_is_told_how_many_lines_it_missed() {
         let buffer = LogBuffer::new();
         let mut reader = buffer.subscribe();
-        for i in 0..CAPACITY + 7 {
-            buffer.system(Severity::Info, i.to_string());
+        // All of the same length, so that it is known how many are kept.
+        let kept = CAPACITY / (LINE + 10);
+        for i in 0..kept + 7 {
+            buffer.system(Severity::Info, format!("{i:010}"));
         }
         let messages = rest(&mut reader).await;
         assert_eq!(messages[0], "7 lines dropped");
-        assert_eq!(messages[1], "7");
-        assert_eq!(messages.len(), 1 + CAPACITY);
+        assert_eq!(messages[1], "0000000007");
+        assert_eq!(messages.len(), 1 + kept);
+    }
+
+    #[tokio::test]
+    async fn pitfall_g4_lines_of_hooks_are_missed_by_those_who_read_only_these_also_if_they_come_later() {
+        let buffer = LogBuffer::new();
+        let long = "x".repeat(MAX_MESSAGE);
+        for _ in 0..2 * CAPACITY / MAX_MESSAGE {
+            buffer.say(LogSource::BeforeLeaseHook, Severity::Info, long.clone());
+        }
+        let ended = CancellationToken::new();
+        ended.cancel();
+        let first = buffer.stream().next(&ended).await.unwrap();
+        assert!(first.message.ends_with(" lines dropped"), "{}", first.message);
+        assert_eq!(first.source(), v1::LogSource::BeforeLeaseHook);
+    }
+
+    #[tokio::test]
+    async fn who_comes_later_is_told_the_last_of_what_others_were_told_and_all_that_nobody_was() {
+        let buffer = LogBuffer::new();
+        let mut first = buffer.stream();
+        for i in 0..1000 {
+            buffer.system(Severity::Info, i.to_string());
+        }
+        rest(&mut first).await;
+        buffer.system(Severity::Info, "new");
+        let messages = rest(&mut buffer.stream()).await;
+        assert_eq!((messages.len(), messages[0].as_str()), (257, "744"));
+        assert_eq!(messages[256], "new");
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ use jumpstarter_core::{
     describe::{Kind, Method},
     dispatch::{self, Payload},
 };
+use jumpstarter_protocol::codec::SmallCodec;
 use jumpstarter_transport::{frames::Lost, metadata::INSTANCE, server::MAX_MESSAGE, status};
 use tonic::{
     Status, Streaming,
@@ -25,7 +26,7 @@ use crate::{
     access::Access,
     byte_stream::{Event, Style, pump},
     calls::{self, Failure, Operation},
-    codec::{Raw, SmallCodec},
+    codec::Raw,
     session::Shared,
     tree::{Node, Provider, parse_uuid},
 };

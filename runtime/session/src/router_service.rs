@@ -8,7 +8,10 @@ use std::{convert::Infallible, sync::Arc};
 
 use futures::{StreamExt as _, future::BoxFuture, stream::BoxStream};
 use jumpstarter_core::{Error, ErrorKind, Result, describe::Kind, dispatch::Payload};
-use jumpstarter_protocol::v1::{StreamRequest, StreamResponse};
+use jumpstarter_protocol::{
+    codec::SmallCodec,
+    v1::{StreamRequest, StreamResponse},
+};
 use jumpstarter_transport::{
     codec::Encoding,
     frames::{self, CHUNK, FrameReader, Role},
@@ -26,7 +29,6 @@ use tonic::{
 use crate::{
     byte_stream::{Event, Style, pump},
     calls::{self, Failure, Operation},
-    codec::SmallCodec,
     resources,
     session::Shared,
 };

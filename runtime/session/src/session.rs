@@ -280,6 +280,17 @@ impl Session {
         *self.0.motd.lock().unwrap_or_else(PoisonError::into_inner) = motd.into();
     }
 
+    /// Adds lines to the text that interactive shells show.
+    pub fn add_motd(&self, lines: &str) {
+        let mut motd = self.0.motd.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = motd.trim_end().len();
+        motd.truncate(end);
+        if end > 0 {
+            motd.push('\n');
+        }
+        motd.push_str(lines);
+    }
+
     /// What `GetReport` answers.
     pub fn report(&self) -> GetReportResponse {
         self.0.report()

@@ -35,22 +35,29 @@ impl From<Snapshot> for GetStatusResponse {
 
 /// The status of a session. Starts as `AVAILABLE`, version 0.
 #[derive(Debug)]
-pub struct StatusBoard(watch::Sender<Snapshot>);
+pub struct StatusBoard {
+    now: watch::Sender<Snapshot>,
+    /// The version that somebody was answered last.
+    seen: watch::Sender<u64>,
+}
 
 impl StatusBoard {
     pub(crate) fn new() -> Self {
-        Self(watch::Sender::new(Snapshot {
-            status: ExporterStatus::Available,
-            message: String::new(),
-            version: 0,
-            previous: None,
-        }))
+        Self {
+            now: watch::Sender::new(Snapshot {
+                status: ExporterStatus::Available,
+                message: String::new(),
+                version: 0,
+                previous: None,
+            }),
+            seen: watch::Sender::new(0),
+        }
     }
 
     /// Reports a status. Each report counts, also of a status that was there already: clients count on seeing one more.
     pub fn report(&self, status: ExporterStatus, message: impl Into<String>) {
         let message = message.into();
-        self.0.send_modify(|now| {
+        self.now.send_modify(|now| {
             now.previous = Some(now.status);
             now.status = status;
             now.message = message;
@@ -60,17 +67,38 @@ impl StatusBoard {
 
     /// The status alone, which is cheap to ask for.
     pub fn status(&self) -> ExporterStatus {
-        self.0.borrow().status
+        self.now.borrow().status
     }
 
     /// Everything about the status now.
     pub fn get(&self) -> Snapshot {
-        self.0.borrow().clone()
+        self.now.borrow().clone()
+    }
+
+    /// Everything about the status now, for somebody who has asked.
+    pub(crate) fn answer(&self) -> Snapshot {
+        let now = self.get();
+        self.seen.send_if_modified(|seen| {
+            let newer = *seen < now.version;
+            *seen = now.version.max(*seen);
+            newer
+        });
+        now
+    }
+
+    /// Waits until somebody who asked was answered with the status that is now, or a later one; for ever if nobody asks.
+    pub fn seen(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let (version, mut seen) = (self.get().version, self.seen.subscribe());
+        async move {
+            if seen.wait_for(|seen| *seen >= version).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// Sees every later status, the last one at least.
     pub fn subscribe(&self) -> watch::Receiver<Snapshot> {
-        self.0.subscribe()
+        self.now.subscribe()
     }
 }
 
@@ -92,6 +120,21 @@ mod tests {
         let last = board.get();
         assert_eq!((last.version, last.previous), (2, Some(ExporterStatus::LeaseReady)));
         assert_eq!(last.message, "again");
+    }
+
+    #[tokio::test]
+    async fn a_status_is_seen_when_somebody_was_answered_with_it() {
+        let board = StatusBoard::new();
+        board.report(ExporterStatus::BeforeLeaseHook, "");
+        board.answer();
+        board.report(ExporterStatus::BeforeLeaseHookFailed, "");
+        let mut seen = std::pin::pin!(board.seen());
+        assert!(futures::poll!(&mut seen).is_pending(), "only the one before was seen");
+        board.get();
+        assert!(futures::poll!(&mut seen).is_pending(), "nobody has asked");
+        board.answer();
+        seen.await;
+        board.seen().await;
     }
 
     #[test]

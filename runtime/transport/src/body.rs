@@ -6,7 +6,6 @@
 //! difference. So each body is asked here whether it ended or only ceased.
 
 use std::{
-    error::Error as _,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -17,6 +16,8 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tonic::{Code, Status, metadata::MetadataMap};
+
+use crate::status::innermost;
 
 /// A request's body, whose end its client has to announce.
 #[derive(Debug)]
@@ -136,8 +137,7 @@ impl Body for ResponseBody {
 }
 
 fn cut(error: hyper::Error) -> Status {
-    let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-    let mut status = Status::new(Code::Unavailable, format!("the request was cut: {reason}"));
+    let mut status = Status::new(Code::Unavailable, format!("the request was cut: {}", innermost(&error)));
     status.set_source(Arc::new(error));
     status
 }

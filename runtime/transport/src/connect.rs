@@ -5,8 +5,8 @@
 
 use std::{
     error::Error as StdError,
-    fmt,
-    path::PathBuf,
+    fmt, io,
+    path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -180,7 +180,7 @@ pub async fn connect(endpoint: &Endpoint, options: &Options) -> Result<Channel> 
     };
     let Ok(channel) = timeout(options.timeout, attempt).await else {
         let limit = options.timeout.as_secs_f64();
-        return Err(Error::timeout(format!("cannot connect to {endpoint}: no answer within {limit} s")));
+        return Err(Error::disconnected(format!("cannot connect to {endpoint}: no answer within {limit} s")));
     };
     let channel = channel.map_err(|error| error.context(format_args!("cannot connect to {endpoint}")))?;
     Ok(Channel { inner: channel, credentials: options.credentials.clone() })
@@ -214,7 +214,7 @@ where
 pub async fn dial(endpoint: &Endpoint, options: &Options) -> Result<Pin<Box<dyn ByteStream>>> {
     let attempt = async {
         let stream: Pin<Box<dyn ByteStream>> = match endpoint {
-            Endpoint::Unix(path) => Box::pin(UnixStream::connect(path).await?),
+            Endpoint::Unix(path) => Box::pin(unix(path).await?),
             Endpoint::Tcp { host, port } => match client_config(&options.security)? {
                 None => Box::pin(tcp(host, *port).await?),
                 Some(config) => {
@@ -227,7 +227,7 @@ pub async fn dial(endpoint: &Endpoint, options: &Options) -> Result<Pin<Box<dyn 
     };
     let Ok(stream) = timeout(options.timeout, attempt).await else {
         let limit = options.timeout.as_secs_f64();
-        return Err(Error::timeout(format!("cannot connect to {endpoint}: no answer within {limit} s")));
+        return Err(Error::disconnected(format!("cannot connect to {endpoint}: no answer within {limit} s")));
     };
     stream.map_err(|error: Error| error.context(format_args!("cannot connect to {endpoint}")))
 }
@@ -235,7 +235,7 @@ pub async fn dial(endpoint: &Endpoint, options: &Options) -> Result<Pin<Box<dyn 
 async fn connect_unix(path: PathBuf) -> Result<transport::Channel> {
     let connector = service_fn(move |_: Uri| {
         let path = path.clone();
-        async move { Ok::<_, Error>(TokioIo::new(UnixStream::connect(path).await?)) }
+        async move { Ok::<_, Error>(TokioIo::new(unix(&path).await?)) }
     });
     // No pings here either.
     open(plain()?, connector).await
@@ -276,10 +276,23 @@ fn server_name(host: &str) -> Result<ServerName<'static>> {
         .map_err(|_| Error::usage(format!("{host:?} is neither a host name nor an address")))
 }
 
+async fn unix(path: &Path) -> Result<UnixStream> {
+    UnixStream::connect(path).await.map_err(unreachable)
+}
+
 async fn tcp(host: &str, port: u16) -> Result<TcpStream> {
-    let stream = TcpStream::connect((host, port)).await?;
-    stream.set_nodelay(true)?;
+    let stream = TcpStream::connect((host, port)).await.map_err(unreachable)?;
+    stream.set_nodelay(true).map_err(unreachable)?;
     Ok(stream)
+}
+
+/// Whatever keeps a connection from coming about, a name that cannot be looked up or a socket that is not there among it, is
+/// nothing of a device, and may be over a moment later. Only what is forbidden stays so.
+fn unreachable(error: io::Error) -> Error {
+    match Error::from(error) {
+        error if error.kind() == ErrorKind::Permission => error,
+        error => error.with_kind(ErrorKind::Disconnected),
+    }
 }
 
 /// Says what is wrong with a certificate in words for whoever has to replace it.

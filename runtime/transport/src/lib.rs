@@ -4,6 +4,7 @@
 //! | Module | Responsibility |
 //! |---|---|
 //! | [`server`] | a service on any connection; windows, limits, bounded shutdown |
+//! | [`refusal`] | a connection on which whoever calls is told why there is nothing |
 //! | [`connect`] | channels; what "insecure" means |
 //! | `endpoint` | the `JUMPSTARTER_HOST` contract |
 //! | [`authority`] | clients whose `:authority` is a path |
@@ -11,6 +12,7 @@
 //! | [`frames`] | what the frames of `RouterService.Stream` mean: data, end, loss |
 //! | [`stream`] | a call of `RouterService.Stream`, which cannot end by accident |
 //! | [`tunnel`] | such a call as a connection, which anything can be served on |
+//! | [`grpc_options`] | what the `grpcOptions` of a file change |
 //! | [`metadata`] | keys that only our own ends know |
 //! | [`status`] | errors as gRPC statuses, and back: the only place |
 //! | [`codec`] | streaming compression |
@@ -26,8 +28,10 @@ pub mod codec;
 pub mod connect;
 mod endpoint;
 pub mod frames;
+pub mod grpc_options;
 pub mod metadata;
 pub mod presigned;
+pub mod refusal;
 pub mod server;
 pub mod socket;
 pub mod status;

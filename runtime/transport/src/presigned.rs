@@ -48,6 +48,9 @@ use crate::codec;
 /// How long a transfer may take altogether, redirects included.
 pub const TIME_LIMIT: Duration = Duration::from_hours(2);
 
+/// How long a server may say nothing while somebody waits for its answer or the next piece of it.
+pub const SILENCE: Duration = Duration::from_mins(1);
+
 /// How many redirects are followed.
 pub const REDIRECTS: usize = 10;
 
@@ -162,6 +165,14 @@ pub enum Error {
         /// Where the request of the handle went.
         url: String,
     },
+    /// The server has said nothing for too long.
+    #[error("Presigned HTTP GET: the server has sent nothing for {seconds}s: {url}")]
+    Silent {
+        /// How long, in seconds.
+        seconds: String,
+        /// Where the bytes should come from.
+        url: String,
+    },
     /// A redirect that cannot be followed.
     #[error("Presigned HTTP GET redirect of {url} cannot be followed: {reason}")]
     Redirect {
@@ -211,7 +222,7 @@ impl From<Error> for jumpstarter_core::Error {
     fn from(error: Error) -> Self {
         let kind = match &error {
             Error::Handle(_) => ErrorKind::InvalidArgument,
-            Error::TimedOut { .. } => ErrorKind::Timeout,
+            Error::TimedOut { .. } | Error::Silent { .. } => ErrorKind::Timeout,
             Error::Connection { .. } => ErrorKind::Disconnected,
             Error::Cut { .. } => ErrorKind::Truncated,
             Error::Status { .. } | Error::Redirect { .. } | Error::Content { .. } => ErrorKind::Device,

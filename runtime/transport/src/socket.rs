@@ -4,13 +4,13 @@
 //! ending the result is a host after all (see [`authority`](crate::authority)).
 
 use std::{
-    env, fs, io,
-    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    env, io,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
 use jumpstarter_core::{Error, Result};
-use tempfile::TempDir;
+use jumpstarter_files::leftovers::{self, Folder};
 use tokio::net::UnixListener;
 
 /// Name of the socket that clients use.
@@ -25,10 +25,14 @@ pub const MAX_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 /// The longest name that has to fit besides the directory.
 const LONGEST_NAME: usize = MAIN.len();
 
-/// A directory with mode 0700 and a random name, removed with everything in it when dropped.
+/// How directories are called. Others begin with `jumpstarter-` as well and are not locked; those are never taken for leftovers.
+const PREFIX: &str = "jumpstarter-run-";
+
+/// A directory with mode 0700 and a random name, removed with everything in it when dropped; after a program that was killed, by
+/// the next one that makes such a directory there.
 #[derive(Debug)]
 pub struct RuntimeDirectory {
-    directory: TempDir,
+    directory: Folder,
 }
 
 impl RuntimeDirectory {
@@ -38,16 +42,14 @@ impl RuntimeDirectory {
     /// # Errors
     /// Says for each place why it was not usable.
     pub fn create() -> Result<Self> {
-        let mut places = Vec::new();
-        if let Some(place) = env::var_os("XDG_RUNTIME_DIR").filter(|place| !place.is_empty()) {
-            places.push(PathBuf::from(place));
+        Self::create_in_first(&places())
+    }
+
+    /// Removes the directories of programs that were killed. Making one does so in the place where it is made.
+    pub fn tidy() {
+        for place in places() {
+            leftovers::tidy(&place, PREFIX);
         }
-        for place in [env::temp_dir(), PathBuf::from("/tmp")] {
-            if !places.contains(&place) {
-                places.push(place);
-            }
-        }
-        Self::create_in_first(&places)
     }
 
     /// Creates a directory in the first of these places that is usable.
@@ -76,14 +78,9 @@ impl RuntimeDirectory {
         if !place.is_absolute() {
             return Err(Error::configuration(format!("{} is not an absolute path", place.display())));
         }
-        let directory = tempfile::Builder::new()
-            .prefix("jumpstarter-")
-            .rand_bytes(8)
-            .permissions(fs::Permissions::from_mode(0o700))
-            .tempdir_in(place)
-            .map_err(|error| {
-                Error::from(error).context(format_args!("cannot create a directory in {}", place.display()))
-            })?;
+        let directory = Folder::new_in(place, PREFIX).map_err(|error| {
+            Error::from(error).context(format_args!("cannot create a directory in {}", place.display()))
+        })?;
         check_length(directory.path().as_os_str().len() + 1 + LONGEST_NAME, directory.path())?;
         Ok(Self { directory })
     }
@@ -123,8 +120,22 @@ impl RuntimeDirectory {
     /// # Errors
     /// When something in it cannot be removed.
     pub fn remove(self) -> io::Result<()> {
-        self.directory.close()
+        self.directory.remove()
     }
+}
+
+/// Where directories may be, the best place first.
+fn places() -> Vec<PathBuf> {
+    let mut places = Vec::new();
+    if let Some(place) = env::var_os("XDG_RUNTIME_DIR").filter(|place| !place.is_empty()) {
+        places.push(PathBuf::from(place));
+    }
+    for place in [env::temp_dir(), PathBuf::from("/tmp")] {
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    places
 }
 
 fn check_length(length: usize, path: &Path) -> Result<()> {

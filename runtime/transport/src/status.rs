@@ -243,13 +243,18 @@ pub fn shorten(message: &str) -> Cow<'_, str> {
 }
 
 /// The innermost cause of an error, which says most: libraries wrap theirs in "transport error" and the like.
-pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
+pub fn innermost(error: &(dyn StdError + 'static)) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    innermost.to_string()
+    let text = innermost.to_string();
+    // A lesson about TLS, with the address of a manual, is what a process that was killed leaves behind.
+    if text.contains("close_notify") { CLOSED.to_owned() } else { text }
 }
+
+/// What it means for users that the far end of an encrypted connection did not say that it ends.
+const CLOSED: &str = "the connection was closed without a word";
 
 #[cfg(test)]
 mod tests {
@@ -334,6 +339,10 @@ mod tests {
             let error = from_status(&status, Call::Unary);
             assert_eq!(error.kind(), ErrorKind::Disconnected);
             assert_eq!(error.message(), "the connection to the exporter was lost: broken pipe");
+            let killed = io::Error::other(
+                "peer closed connection without sending TLS close_notify: https://docs.rs/x",
+            );
+            assert_eq!(innermost(&killed), "the connection was closed without a word");
         }
     }
 

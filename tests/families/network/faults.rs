@@ -13,13 +13,19 @@ use bytes::Bytes;
 use jumpstarter::{Error, Io, Result};
 use jumpstarter_client::Device;
 use jumpstarter_interfaces::NetworkClient;
-use jumpstarter_tests::{client::Client, helpers::Helper, ours, python::python};
+use jumpstarter_tests::{
+    client::Client,
+    exporter::{Exporter, Program},
+    helpers::Helper,
+    ours, programs,
+    python::python,
+};
 use tokio::{
     io::AsyncReadExt,
     sync::{Notify, mpsc},
 };
 
-use super::{bus, entry, file, peers, place};
+use super::{bus, connect, entry, file, peers, place};
 
 /// How long anything here may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -257,34 +263,48 @@ async fn pitfall_s7_a_slow_peer_stalls_its_own_stream_and_nothing_is_lost() {
 async fn a_peer_that_is_stopped_goes_on_and_one_that_is_killed_ends() {
     let Some(mut daemon) = bus::Daemon::start().await else { return };
     let path = daemon.environment()[0].1.trim_start_matches("unix:path=").to_owned();
-    let exporter = ours::start_text(&file(&[entry("bus", "UnixNetwork", &format!("path: {path}"))])).await;
-    let network: NetworkClient = exporter.bench().device().client("bus").expect("a network");
-    let mut io = network.connect().await.expect("a stream");
-    // The bus says how one can introduce oneself (D-Bus specification, "Authentication Protocol").
-    io.send("\0AUTH\r\n").await.expect("sent");
-    let answer = io.recv().await.expect("an answer").expect("no end");
-    assert!(answer.starts_with(b"REJECTED EXTERNAL"), "{answer:?}");
+    let text = file(&[
+        entry("unix", "UnixNetwork", &format!("path: {path}")),
+        entry("bus", "DbusNetwork", "kind: session"),
+    ]);
+    let program = Program::Ours(programs::jmp());
+    let exporter = Exporter::local_with(&program, &text, &daemon.environment()).await.expect("an exporter");
+    let device = connect(&exporter.address).await;
     let id = daemon.child.id().expect("it runs").to_string();
-    let signal = async |name: &str| {
-        let status = tokio::process::Command::new("kill").args([name, &id]).status().await;
-        assert!(status.expect("kill runs").success());
-    };
-    signal("-STOP").await;
-    io.send("AUTH\r\n").await.expect("sent all the same");
-    let nothing = tokio::time::timeout(Duration::from_millis(200), io.recv()).await;
-    assert!(nothing.is_err(), "{nothing:?}");
-    signal("-CONT").await;
-    let answer = io.recv().await.expect("an answer").expect("no end");
-    assert!(answer.starts_with(b"REJECTED EXTERNAL"), "{answer:?}");
-    signal("-KILL").await;
-    // The kernel closes what a process leaves behind: an end, and the next connection is refused.
-    assert_eq!(io.recv().await.expect("an end"), None);
+    // The bus says how one can introduce oneself (D-Bus specification, "Authentication Protocol").
+    let mut streams = Vec::new();
+    for node in ["unix", "bus"] {
+        let network: NetworkClient = device.client(node).expect("a network");
+        let mut io = network.connect().await.expect("a stream");
+        io.send("\0AUTH\r\n").await.expect("sent");
+        let answer = io.recv().await.expect("an answer").expect("no end");
+        assert!(answer.starts_with(b"REJECTED EXTERNAL"), "{answer:?}");
+        streams.push((node, network, io));
+    }
+    let mut told = String::new();
+    crate::shell::stop(&id).await;
+    for (node, _, io) in &mut streams {
+        io.send("AUTH\r\n").await.expect("sent all the same");
+        let nothing = tokio::time::timeout(Duration::from_millis(200), io.recv()).await;
+        assert!(nothing.is_err(), "{nothing:?}");
+        writeln!(told, "{node}, stopped: nothing comes").expect("a string");
+    }
+    crate::shell::signal(&id, "CONT");
+    for (node, _, io) in &mut streams {
+        let answer = io.recv().await.expect("an answer").expect("no end");
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let word = answer.split_whitespace().next().unwrap_or_default();
+        writeln!(told, "{node}, going on: {word}").expect("a string");
+    }
+    crate::shell::signal(&id, "KILL");
     daemon.child.wait().await.expect("it has ended");
-    let error = network.connect().await.expect_err("nobody listens");
-    assert_eq!(
-        error.message(),
-        format!("connecting to {path}: Connection refused (os error 111): nothing listens there")
-    );
-    drop(io);
-    exporter.stop().await;
+    for (node, network, mut io) in streams {
+        // The kernel closes what a process leaves behind: an end, and the next connection is refused.
+        assert_eq!(io.recv().await.expect("an end"), None);
+        let error = network.connect().await.expect_err("nobody listens");
+        let text = error.to_string().replace(&path, "PATH");
+        writeln!(told, "{node}, killed: the stream ends; then {:?}: {text}", error.kind()).expect("a string");
+    }
+    insta::assert_snapshot!("stopped_and_killed", told);
+    exporter.stop().await.expect("an orderly end");
 }

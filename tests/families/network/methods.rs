@@ -117,9 +117,11 @@ async fn python_calls(client: &Client) {
             serde_json::from_str(&output).expect("JSON");
         (class, caught, text)
     };
-    let (class, _, text) = errors("unix").await;
-    assert_eq!(class, "DriverMethodNotImplemented");
-    assert!(text.ends_with("method address not found on driver"), "{text}");
+    for node in WITHOUT_ADDRESS {
+        let (class, _, text) = errors(node).await;
+        assert_eq!(class, "DriverMethodNotImplemented", "{node}");
+        assert!(text.ends_with("method address not found on driver"), "{node}: {text}");
+    }
     let (class, caught, text) = errors("hidden").await;
     assert_eq!(
         (class.as_str(), &caught[..]),
@@ -212,8 +214,10 @@ async fn our_calls(device: &Device) {
     assert_eq!(hidden.kind(), ErrorKind::InvalidArgument, "{hidden}");
     assert_eq!(address("unknown").await.expect("an address"), "tcp://no-such-host.invalid:22");
     // By name, because a typed client knows from the report of our exporter that there is no such method.
-    let missing = device.find("unix").expect("a socket").call_values("address", Vec::new()).await;
-    assert_eq!(missing.expect_err("it has none").kind(), ErrorKind::MethodNotFound);
+    for node in WITHOUT_ADDRESS {
+        let missing = device.find(node).expect("a device").call_values("address", Vec::new()).await;
+        assert_eq!(missing.expect_err(node).kind(), ErrorKind::MethodNotFound);
+    }
 }
 
 /// Nobody has a virtual machine in a test: what is said about that is checked, whatever the kernel has.
@@ -243,6 +247,8 @@ async fn listening(mut command: Command) -> Result<(Child, String), String> {
     let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().map_err(|e| e.to_string())?;
     let mut lines = BufReader::new(child.stdout.take().ok_or("no output")?).lines();
     let line = lines.next_line().await.map_err(|error| error.to_string())?;
+    // It may say more: its output stays open.
+    child.stdout = Some(lines.into_inner().into_inner());
     Ok((child, line.ok_or("it said nothing")?))
 }
 
@@ -255,6 +261,18 @@ async fn says_good_bye(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Resul
     };
     let answer = conversation.await.map_err(|error| error.to_string())?;
     if answer == "hellobye" { Ok(()) } else { Err(format!("the answer was {answer:?}")) }
+}
+
+/// The first words that every bus expects, and its answer to them: which ways to say who one is it knows.
+/// Source: D-Bus specification, "Authentication Protocol".
+async fn asks_who_it_is(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), String> {
+    let conversation = async {
+        stream.write_all(b"\0AUTH\r\n").await?;
+        let mut answer = String::new();
+        BufReader::new(&mut stream).read_line(&mut answer).await.map(|_| answer)
+    };
+    let answer = conversation.await.map_err(|error| error.to_string())?;
+    if answer.starts_with("REJECTED EXTERNAL") { Ok(()) } else { Err(format!("the answer was {answer:?}")) }
 }
 
 /// A page's way to the screen, which only echoes here.
@@ -311,6 +329,25 @@ async fn commands(
         let (_child, path) = listening(command(&["unix", "forward-unix"])).await?;
         says_good_bye(UnixStream::connect(path).await.map_err(|error| error.to_string())?).await
     };
+    let bus_tcp = async {
+        let (_child, address) = listening(command(&["system", "forward-tcp", "0"])).await?;
+        asks_who_it_is(TcpStream::connect(address).await.map_err(|error| error.to_string())?).await
+    };
+    let bus_unix = async {
+        let (_child, path) = listening(command(&["session", "forward-unix"])).await?;
+        asks_who_it_is(UnixStream::connect(path).await.map_err(|error| error.to_string())?).await
+    };
+    // Only what has an address can tell it; our exporter also announces that it has none.
+    for name in ["unix", "system"] {
+        let output = command(&[name, "address"]).output().await.expect("j runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let lacking =
+            format!("Error: `{name}` has no `address`: its driver at the exporter does not offer it");
+        let words = ["does not support direct connection", "No such command 'address'", &lacking];
+        let words = if ours { &words[1..] } else { &words[..1] };
+        let told = words.iter().any(|words| said.contains(words));
+        assert!(!output.status.success() && told, "{name}: {output:?}");
+    }
     let vnc = async {
         let (_child, line) = listening(command(&["vnc", "session", "--no-browser"])).await?;
         session(&line).await
@@ -319,6 +356,8 @@ async fn commands(
         ("tcp-network", "j address", told),
         ("tcp-network", "j forward-tcp", tcp.await),
         ("unix-network", "j forward-unix", unix.await),
+        ("dbus-network", "j forward-tcp", bus_tcp.await),
+        ("dbus-network", "j forward-unix", bus_unix.await),
         ("vnc", "j session", vnc.await),
     ]
 }
@@ -339,6 +378,19 @@ async fn forward_udp(host: &str) -> Result<(), String> {
     }
 }
 
+/// What nobody else could connect to.
+const WITHOUT_ADDRESS: [&str; 3] = ["unix", "system", "session"];
+
+/// The rows about them.
+const NOT_TOLD: [(&str, &str); 4] = [
+    ("unix-network", "address"),
+    ("unix-network", "j address"),
+    ("dbus-network", "address"),
+    ("dbus-network", "j address"),
+];
+
+const NO_ADDRESS: &str = "has none; says so";
+
 const VSOCK: &str = "needs a virtual machine; says why there is no connection";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -356,6 +408,10 @@ async fn every_method_works_both_ways() {
     let outcome = client.check("stream", &["vsock", "broken"]).await.expect("python runs").success();
     assert!(outcome.contains("connecting to vsock 4242:7: "), "{outcome}");
     methods.otherwise(Pair::PythonOnOurs, "vsock-network", "connect", VSOCK);
+    for (driver, row) in NOT_TOLD {
+        methods.otherwise(Pair::PythonOnOurs, driver, row, NO_ADDRESS);
+        methods.otherwise(Pair::OursOnPython, driver, row, NO_ADDRESS);
+    }
     methods.works(Pair::PythonOnOurs, "vnc", "get_default_encrypt", Ok::<_, String>(()));
     for (driver, command, done) in commands(false, &exporter.host(), &python, &bench).await {
         methods.works(Pair::PythonOnOurs, driver, command, done);
@@ -397,5 +453,17 @@ async fn every_method_works_both_ways() {
     let done = if said.contains(bus::ANSWER) { Ok(()) } else { Err(format!("{output:?}")) };
     methods.works(Pair::OursOnPython, "dbus-network", RUN, done);
     exporter.stop().await.expect("an orderly end");
+    let classes = [
+        ("network.driver.TcpNetwork", "tcp-network"),
+        ("network.driver.UdpNetwork", "udp-network"),
+        ("network.driver.UnixNetwork", "unix-network"),
+        ("network.driver.VsockNetwork", "vsock-network"),
+        ("network.driver.DbusNetwork", "dbus-network"),
+        ("network.driver.EchoNetwork", "echo-network"),
+        ("network.driver.WebsocketNetwork", "websocket-network"),
+        ("vnc.driver.Vnc", "vnc"),
+    ]
+    .map(|(class, name)| (format!("jumpstarter_driver_{class}"), name));
+    methods.covers(&python, &classes.each_ref().map(|(class, name)| (class.as_str(), *name)));
     methods.finish();
 }

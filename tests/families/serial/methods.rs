@@ -1,6 +1,6 @@
 //! Every method, both ways: the unmodified Python client at our exporter, and our client at the unmodified Python exporter.
 
-use std::time::Duration;
+use std::{process::Stdio, time::Duration};
 
 use jumpstarter::{Error, ErrorKind, Result};
 use jumpstarter_client::{Device, Endpoint, Options};
@@ -13,9 +13,13 @@ use jumpstarter_tests::{
     python::{Python, python},
 };
 use pty_process::Pty;
-use rustix::termios::{LocalModes, tcgetattr};
+use rustix::{
+    process::{Pid, Signal, kill_process},
+    termios::{LocalModes, tcgetattr},
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
+    process::{Child, Command},
     time::timeout,
 };
 
@@ -96,6 +100,11 @@ async fn every_method_both_ways() {
     drop(device);
     exporter.stop().await.expect("an orderly end");
     super::nvdemux::both_ways(&mut methods, &python).await;
+    let classes = [
+        ("jumpstarter_driver_pyserial.driver.PySerial", DRIVER),
+        ("jumpstarter_driver_pyserial.nvdemux.driver.NVDemuxSerial", "nvdemux-serial"),
+    ];
+    methods.covers(&python, &classes);
     methods.finish();
 }
 
@@ -147,17 +156,90 @@ async fn python_on_ours(methods: &mut Methods, bench: &mut Bench, python: &Pytho
     bench.remote.until("changed RTS to inactive").await;
     methods.works(PAIR, DRIVER, "set_dtr", result.clone());
     methods.works(PAIR, DRIVER, "set_rts", result);
-    methods.works(PAIR, DRIVER, "j pipe --no-output", piped(&client).await);
+    methods.works(PAIR, DRIVER, "j pipe --no-output", piped(python.process("j"), host, bench).await);
+    let mut command = python.process("j");
+    command.env("JUMPSTARTER_HOST", host);
+    methods.works(PAIR, DRIVER, "j pipe", bidirectional(command).await);
+    let mut command = python.process("j");
+    command.env("JUMPSTARTER_HOST", host);
+    methods.works(PAIR, DRIVER, "j pipe -o", logged(command, &bench.folder).await);
     let mut console = python.command("j");
     console.args(["device", "start-console"]).env("JUMPSTARTER_HOST", host);
     methods.works(PAIR, DRIVER, "j start-console", started(&console, "exit with CTRL+B").await);
 }
 
-/// What is piped into Python's `j` arrives: the port's echo is what a second connection hears.
-async fn piped(client: &Client) -> Result<(), String> {
-    let outcome = client.run("j", &["device", "pipe", "--no-output"], "from a pipe\n").await;
-    let outcome = outcome.map_err(|error| error.to_string())?;
-    if outcome.code == Some(0) { Ok(()) } else { Err(outcome.stderr) }
+/// What is piped into `j` arrives: whoever watches the port has seen it go out.
+async fn piped(mut command: Command, host: &str, bench: &Bench) -> Result<(), String> {
+    command.args(["spied", "pipe", "--no-output"]).env("JUMPSTARTER_HOST", host);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| error.to_string())?;
+    let mut input = child.stdin.take().ok_or("no input")?;
+    input.write_all(b"by a pipe\n").await.map_err(|error| error.to_string())?;
+    drop(input);
+    let output = child.wait_with_output().await.map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    soon(|| {
+        let log = bench.spy_log();
+        if log.contains("TX   0000  62 79 20 61 20 70 69 70  65 0A ") { Ok(()) } else { Err(log) }
+    })
+    .await;
+    Ok(())
+}
+
+/// A pipe in both directions: what is written comes back, it goes on after the input's end, and Ctrl-C ends it.
+async fn bidirectional(mut command: Command) -> Result<(), String> {
+    command.args(["device", "pipe"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().map_err(|error| error.to_string())?;
+    let mut output = child.stdout.take().ok_or("no output")?;
+    child.stdin.take().ok_or("no input")?.write_all(b"through a pipe\n").await.map_err(|e| e.to_string())?;
+    let mut seen = Vec::new();
+    let look = async {
+        while !seen.ends_with(b"through a pipe\n") {
+            if output.read_buf(&mut seen).await.map_or(true, |count| count == 0) {
+                return Err(format!("it ended after {:?}", String::from_utf8_lossy(&seen)));
+            }
+        }
+        Ok(())
+    };
+    timeout(PATIENCE, look).await.map_err(|_| "nothing comes back".to_owned())??;
+    interrupted(child).await
+}
+
+/// What the port says goes to a file, and after what is there already if that is wanted.
+async fn logged(command: Command, folder: &tempfile::TempDir) -> Result<(), String> {
+    let log = folder.path().join("piped.log");
+    std::fs::write(&log, "before\n").map_err(|error| error.to_string())?;
+    let mut command = command;
+    let path = log.display().to_string();
+    command.args(["device", "pipe", "-o", &path, "--append"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().map_err(|error| error.to_string())?;
+    child.stdin.take().ok_or("no input")?.write_all(b"into a file\n").await.map_err(|e| e.to_string())?;
+    soon(|| match std::fs::read_to_string(&log) {
+        Ok(text) if text == "before\ninto a file\n" => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    let mut said = Vec::new();
+    let mut output = child.stdout.take().ok_or("no output")?;
+    interrupted(child).await?;
+    output.read_to_end(&mut said).await.map_err(|error| error.to_string())?;
+    if said.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("on standard output: {:?}", String::from_utf8_lossy(&said)))
+    }
+}
+
+/// Presses Ctrl-C.
+async fn interrupted(mut child: Child) -> Result<(), String> {
+    let process =
+        child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)).ok_or("it has ended by itself")?;
+    kill_process(process, Signal::INT).map_err(|error| error.to_string())?;
+    let ended = timeout(PATIENCE, child.wait()).await.map_err(|_| "Ctrl-C does not end it".to_owned())?;
+    ended.map(drop).map_err(|error| error.to_string())
 }
 
 /// A console in a terminal: what is typed comes back, and Ctrl-B three times leaves.
@@ -229,13 +311,9 @@ async fn ours_on_python(methods: &mut Methods, bench: &mut Bench, device: &Devic
     let result = remote.set_rts(false).await;
     bench.remote.until("changed RTS to inactive").await;
     methods.works(PAIR, DRIVER, "set_rts", result);
-    let piped = j(host, &["alternative", "pipe", "--no-output"]).output().await.expect("j runs");
-    let piped = if piped.status.success() {
-        Ok(())
-    } else {
-        Err(String::from_utf8_lossy(&piped.stderr).into_owned())
-    };
-    methods.works(PAIR, DRIVER, "j pipe --no-output", piped);
+    methods.works(PAIR, DRIVER, "j pipe --no-output", piped(j(host, &[]), host, bench).await);
+    methods.works(PAIR, DRIVER, "j pipe", bidirectional(j(host, &[])).await);
+    methods.works(PAIR, DRIVER, "j pipe -o", logged(j(host, &[]), &bench.folder).await);
     let console = j(host, &["alternative", "start-console"]);
     methods.works(
         PAIR,
@@ -270,7 +348,8 @@ async fn closed(serial: &SerialClient) -> Result<()> {
     io.recv().await?;
     serial.close().await?;
     match timeout(Duration::from_secs(10), io.recv()).await {
-        Ok(_) => Ok(()),
+        Ok(Ok(None)) => Ok(()),
+        Ok(other) => Err(Error::device(format!("{other:?} came behind the end"))),
         Err(_) => Err(Error::new(ErrorKind::Timeout, "the connection goes on")),
     }
 }

@@ -96,6 +96,17 @@ pub(super) async fn both_ways(methods: &mut Methods, python: &Python) {
     let code = "for name in ['main', 'other']:\n    with node(name).pexpect() as session:\n        session.sendline('ping')\n        session.expect('ping', timeout=20)\n";
     methods.works(Pair::PythonOnOurs, DRIVER, "connect", run(&client, code).await);
     methods.works(Pair::PythonOnOurs, DRIVER, "close", run(&client, "node('main').call('close')").await);
+    for line in ["set_dtr", "set_rts"] {
+        let error = run(&client, &format!("node('main').call('{line}', True)")).await.expect_err("no line");
+        let text = format!("this console has no line {}", line[4..].to_uppercase());
+        assert!(error.contains("DriverMethodNotImplemented") && error.contains(&text), "{error}");
+        methods.otherwise(
+            Pair::PythonOnOurs,
+            DRIVER,
+            line,
+            "not implemented: such a console has no such line",
+        );
+    }
     exporter.stop().await;
     let exporter = Exporter::local(&Program::Upstream(python.clone()), &config).await.expect("an exporter");
     let endpoint = Endpoint::parse(&exporter.host()).expect("an address");
@@ -105,6 +116,11 @@ pub(super) async fn both_ways(methods: &mut Methods, python: &Python) {
     let error = serial.close().await.expect_err("it has no such method");
     assert!(matches!(error.kind(), ErrorKind::MethodNotFound | ErrorKind::Unsupported), "{error:?}");
     methods.otherwise(Pair::OursOnPython, DRIVER, "close", "0.9.0 does not have it");
+    for (line, done) in [("set_dtr", serial.set_dtr(true).await), ("set_rts", serial.set_rts(true).await)] {
+        let error = done.expect_err("it has no such method");
+        assert!(matches!(error.kind(), ErrorKind::MethodNotFound | ErrorKind::Unsupported), "{error:?}");
+        methods.otherwise(Pair::OursOnPython, DRIVER, line, "0.9.0 does not have it");
+    }
     drop((serial, device));
     exporter.stop().await.expect("an orderly end");
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use jumpstarter::{ErrorKind, Source};
-use jumpstarter_interfaces::FlasherClient;
+use jumpstarter::{ErrorKind, Sink, Source};
 use jumpstarter_interfaces::opendal::{OpenMode, StorageClient};
+use jumpstarter_interfaces::{Compression, FlasherClient, Packing};
 use jumpstarter_tests::client::Client;
 use jumpstarter_tests::exporter::{Exporter, Program};
 use jumpstarter_tests::programs;
@@ -18,6 +18,7 @@ use tokio::process::Command;
 
 use super::counterparts::{Mood, S3, SmallDisk, Web};
 use super::{devices, exporter, file, node};
+use crate::shell::seen;
 
 /// An error as people read it, without what differs from run to run.
 fn shown(error: &jumpstarter::Error, secret: &[(&str, &str)]) -> String {
@@ -54,7 +55,103 @@ async fn a_full_disk_is_an_error_and_leaves_no_file() {
             assert!(outcome.stderr.contains("no space left on device"), "{}", outcome.stderr);
             assert!(!storage.exists("image".to_owned()).await.expect("an answer"));
         }
+    } else {
+        // The device that is always full is nobody's to remove.
+        let there = std::fs::symlink_metadata(root.join(name)).expect("it is still there");
+        assert!(!there.is_file(), "a file took the place of the device");
     }
+    exporter.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_who_write_one_file_do_not_mix_what_they_send() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path().display().to_string();
+    let nodes = node("storage", "fs", &[("root", &root)]) + &node("other", "fs", &[("root", &root)]);
+    let (exporter, device) = exporter(&nodes).await;
+    let storage: StorageClient = device.client("storage").expect("a storage");
+    let other: StorageClient = device.client("other").expect("another one");
+    let fd = storage.open("image".to_owned(), OpenMode::Write).await.expect("an open file");
+    let (more, pieces) = tokio::sync::mpsc::channel(1);
+    let pieces = futures::stream::unfold(pieces, async |mut pieces| Some((Ok(pieces.recv().await?), pieces)));
+    let writing = tokio::spawn({
+        let storage = storage.clone();
+        async move { storage.file_write(fd, Source::new(pieces)).await }
+    });
+    more.send(noise(3)).await.expect("it is read");
+    let image = folder.path().join("image");
+    while std::fs::metadata(&image).map_or(0, |metadata| metadata.len()) < 1 << 20 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // By another way, too.
+    for storage in [&storage, &other] {
+        let error = storage.write("image", b"short".to_vec()).await.expect_err("somebody writes it");
+        assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+        let text = "somebody else is writing image: try again when that is done, or write to another name";
+        assert!(error.message().contains(text), "{error}");
+    }
+    more.send(noise(1)).await.expect("it is read");
+    drop(more);
+    writing.await.expect("no panic").expect("all of it");
+    storage.file_close(fd).await.expect("closed");
+    assert!(std::fs::read(&image).expect("a file") == noise(4));
+    other.write("image", b"short".to_vec()).await.expect("nobody writes it any more");
+    assert_eq!(std::fs::read(&image).expect("a file"), b"short");
+    // Whoever has gone without closing a file is in nobody's way, and learns it should he be there after all.
+    let fd = storage.open("image".to_owned(), OpenMode::Write).await.expect("an open file");
+    storage.file_write(fd, Source::from_bytes("the first")).await.expect("written");
+    storage.write("./image", b"the second".to_vec()).await.expect("nobody is writing");
+    let text = "it was opened for writing again meanwhile: what was written before is not stored";
+    for taken in [storage.file_write(fd, Source::from_bytes("x")).await, storage.file_close(fd).await] {
+        let error = taken.expect_err("it is somebody else's");
+        assert!(error.message().contains(text), "{error}");
+    }
+    assert_eq!(std::fs::read(&image).expect("a file"), b"the second");
+    exporter.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_stays_as_it_is_until_something_comes_to_take_its_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let web = Web::start(b"", Mood::Broken).await;
+    let (exporter, device) =
+        exporter(&node("storage", "fs", &[("root", &folder.path().display().to_string())])).await;
+    let storage: StorageClient = device.client("storage").expect("a storage");
+    let (before, fresh) = (folder.path().join("before"), folder.path().join("fresh"));
+    std::fs::write(&before, b"what was there").expect("written");
+    // An address that was mistyped.
+    for name in ["before", "fresh"] {
+        let nothing = Source::from_url(format!("http://{}/nothing", web.address), BTreeMap::new());
+        storage.write_from_path(name.to_owned(), nothing).await.expect_err("nothing is there");
+    }
+    assert_eq!(std::fs::read(&before).expect("a file"), b"what was there");
+    assert!(!fresh.exists());
+    // What is written is all there is, also when it is nothing.
+    storage.write("before", b"less".to_vec()).await.expect("written");
+    assert_eq!(std::fs::read(&before).expect("a file"), b"less");
+    storage.write("before", Vec::new()).await.expect("written");
+    assert_eq!(std::fs::read(&before).expect("a file"), b"");
+    exporter.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_exporter_fetches_or_stores_at_an_address_cannot_be_packed_on_the_way() {
+    let web = Web::start(b"an image", Mood::Well).await;
+    let (exporter, device) = exporter("  flasher: {type: mock-flasher}\n").await;
+    let flasher: FlasherClient = device.client("flasher").expect("a flasher");
+    let address = format!("http://{}/image", web.address);
+    let source = Source::from_url(&address, BTreeMap::new());
+    let flashed = flasher.flash_file(source, None, Some(Compression::Gzip)).await;
+    let sink = Sink::to_url(&address, BTreeMap::new());
+    let dumped = flasher.dump_file(sink, None, Some(Packing::Gzip)).await;
+    for refused in [flashed, dumped] {
+        let error = refused.expect_err("nobody would pack it");
+        assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+        assert!(error.message().contains("leave out gzip, or use a file here"), "{error}");
+    }
+    let words = ["flasher", "dump", &address, "--compression", "gzip"];
+    let typed = seen(&exporter.address.to_string(), &words).await;
+    assert!(typed.ends_with("[2]\n") && typed.contains("leave out gzip"), "{typed}");
     exporter.stop().await;
 }
 
@@ -96,8 +193,10 @@ async fn a_bucket_whose_server_dies_is_an_error() {
     s3.server.kill().await.expect("killed");
     let written = storage.file_write(fd, Source::from_bytes(noise(40))).await;
     let error = written.expect_err("nobody takes the next part");
-    assert_eq!(error.kind(), ErrorKind::Io, "{error}");
-    assert!(error.message().contains("send http request"), "{error}");
+    // What follows is the system's word for it, which depends on what the connection was about to do.
+    let told = shown(&error, &[(s3.endpoint.as_str(), "SERVER")]);
+    let (before, _) = told.split_once("send http request").expect(&told);
+    insta::assert_snapshot!("dead_bucket", format!("{before}send http request …"));
     // It has failed already; closing says nothing new.
     storage.file_close(fd).await.expect("closed");
     exporter.stop().await;
@@ -125,7 +224,7 @@ async fn a_client_that_goes_in_the_middle_leaves_no_file() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let storage: StorageClient = other.client("storage").expect("a storage");
-    assert!(storage.get_created_resources().await.expect("a list").iter().all(|path| path != "other"));
+    assert!(storage.get_created_resources().await.expect("a list").iter().all(|path| path != "image"));
     exporter.stop().await;
 }
 

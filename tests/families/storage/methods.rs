@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt::Write;
 use std::path::Path;
+use std::process::Stdio;
 
 use bytes::Bytes;
 use jumpstarter::{ErrorKind, Result, Sink, Source};
@@ -15,6 +16,7 @@ use jumpstarter_tests::exporter::{Exporter, Program};
 use jumpstarter_tests::helpers::Helper;
 use jumpstarter_tests::methods::{Methods, Pair};
 use jumpstarter_tests::python::python;
+use tokio::io::AsyncWriteExt as _;
 
 use super::counterparts::S3;
 use super::{devices, exporter, file, node};
@@ -60,7 +62,12 @@ async fn every_method_works_both_ways() {
         };
         methods.works(Pair::PythonOnOurs, driver, commands, typed(lines, run).await);
     }
-    for (command, line) in FILES {
+    for (driver, node) in MUXES {
+        let outcome = client.j(&[node, "write-local-file", "nosuch"]).await.expect("j runs");
+        assert_ne!(outcome.code, Some(0), "{driver}");
+        methods.otherwise(Pair::PythonOnOurs, driver, WRITE_LOCAL, "0.9.0 does not offer this command");
+    }
+    for (command, line, _) in FILES.into_iter().filter(|(command, ..)| !command.is_empty()) {
         let outcome = client.j(&line.split(' ').collect::<Vec<_>>()).await.expect("j runs");
         assert_ne!(outcome.code, Some(0), "{line}");
         let why = "0.9.0 does not offer its commands for storage";
@@ -84,11 +91,37 @@ async fn every_method_works_both_ways() {
         let done = typed(lines, async |words| our_j(&host, words).await).await;
         methods.works(Pair::OursOnPython, driver, commands, done);
     }
-    for (command, line) in FILES {
-        let done = typed(&[line], async |words| our_j(&host, words).await).await;
-        methods.works(Pair::OursOnPython, OPENDAL, &format!("j {command}"), done);
+    for (driver, node) in MUXES {
+        let line = format!("{node} write-local-file FILE");
+        let done = typed(&[&line], async |words| our_j(&host, words).await).await;
+        methods.works(Pair::OursOnPython, driver, WRITE_LOCAL, done);
+        let mux: StorageMuxClient = device.client(node).expect("a mux");
+        let (sink, bytes) = Sink::to_memory();
+        mux.read(sink).await.expect("read");
+        assert_eq!(bytes.await.expect("all of it"), data(), "{driver}");
+    }
+    for (command, line, printed) in FILES {
+        let run = async |words| {
+            let outcome = our_j_with(&host, words, INPUT).await;
+            assert!(outcome.stdout.contains(printed), "{line}: {outcome:?}");
+            assert!(!printed.is_empty() || outcome.stdout.is_empty(), "{line}: {outcome:?}");
+            outcome
+        };
+        let done = typed(&[line], run).await;
+        if command.is_empty() {
+            done.expect("a list");
+        } else {
+            methods.works(Pair::OursOnPython, OPENDAL, &format!("j {command}"), done);
+        }
     }
     theirs.stop().await.expect("an orderly end");
+    let classes = [
+        ("jumpstarter_driver_opendal.driver.Opendal", OPENDAL),
+        ("jumpstarter_driver_opendal.driver.MockFlasher", "MockFlasher"),
+        ("jumpstarter_driver_opendal.driver.MockStorageMux", "MockStorageMux"),
+        ("jumpstarter_driver_opendal.driver.MockStorageMuxFlasher", "MockStorageMuxFlasher"),
+    ];
+    methods.covers(&python, &classes);
     methods.finish();
 }
 
@@ -213,6 +246,10 @@ async fn mocks(device: &Device, url: &str, called: &mut impl FnMut(&str, &str, R
     assert_eq!(bytes.await.expect("all of it"), &b"from the web"[..]);
 }
 
+/// Muxes and their nodes, with a command that 0.9.0 declares and loses.
+const MUXES: [(&str, &str); 2] = [("MockStorageMux", "mux"), ("MockStorageMuxFlasher", "mux_flasher")];
+const WRITE_LOCAL: &str = "j write-local-file";
+
 /// What both programs are asked on a command line, and what comes of it. `FILE` and `DUMP` are files here.
 const TYPED: [(&str, &str, &[&str]); 5] = [
     ("MockFlasher", "j flash, dump", &["flasher flash FILE", "flasher dump DUMP"]),
@@ -252,18 +289,45 @@ async fn typed(lines: &[&str], run: impl AsyncFn(Vec<String>) -> Outcome) -> Res
     }
 }
 
-/// Files on our command line; 0.9.0 has these commands, but never offers them.
-const FILES: [(&str, &str); 7] = [
-    ("write-bytes", "storage write-bytes typed"),
-    ("read-bytes", "storage read-bytes typed"),
-    ("stat", "storage stat typed"),
-    ("hash", "storage hash typed"),
-    ("list", "storage list /"),
-    ("exists", "storage exists typed"),
-    ("delete", "storage delete typed"),
+/// Files on our command line, in this order, and what is printed, in part; 0.9.0 has these commands, but never offers them.
+const FILES: [(&str, &str, &str); 19] = [
+    ("create-dir", "storage create-dir typed/", ""),
+    ("write-bytes", "storage write-bytes typed/bytes", ""),
+    ("read-bytes", "storage read-bytes typed/bytes", "from standard input"),
+    ("write-from-path", "storage write-from-path typed/file FILE", ""),
+    ("read-into-path", "storage read-into-path typed/file DUMP", ""),
+    ("stat", "storage stat typed/bytes", "\"content_length\": 19"),
+    ("hash", "storage hash typed/bytes --algo md5", "8ae1746b6100a7b15c06860c433dd0d7"),
+    ("copy", "storage copy typed/bytes typed/copy", ""),
+    ("rename", "storage rename typed/copy typed/renamed", ""),
+    ("list", "storage list typed/", "typed/renamed\n"),
+    ("scan", "storage scan /", "typed/renamed\n"),
+    ("exists", "storage exists typed/renamed", ""),
+    ("delete", "storage delete typed/renamed", ""),
+    ("remove-all", "storage remove-all typed/", ""),
+    ("capability", "storage capability", "\"presign_read\": false"),
+    ("presign-stat", "s3 presign-stat typed --expire-second 60", "\"method\": \"HEAD\""),
+    ("presign-read", "s3 presign-read typed --expire-second 60", "\"method\": \"GET\""),
+    ("presign-write", "s3 presign-write typed --expire-second 60", "\"method\": \"PUT\""),
+    // Whatever was removed is not there.
+    ("", "storage list typed/", ""),
 ];
+
+/// What is piped into every command; only one reads it.
+const INPUT: &str = "from standard input";
 
 async fn our_j(host: &str, words: Vec<String>) -> Outcome {
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     crate::shell::j(host, &words).output().await.expect("j runs").into()
+}
+
+/// The same with something to read.
+async fn our_j_with(host: &str, words: Vec<String>, input: &str) -> Outcome {
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    let mut child = crate::shell::j(host, &words).stdin(Stdio::piped()).spawn().expect("j runs");
+    let mut stdin = child.stdin.take().expect("its input");
+    // A command that does not read it is not wrong.
+    let feed = async move { stdin.write_all(input.as_bytes()).await.ok() };
+    let (_, output) = futures::join!(feed, child.wait_with_output());
+    output.expect("it ends").into()
 }

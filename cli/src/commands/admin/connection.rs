@@ -1,13 +1,20 @@
 //! To a lab: through the socket in its folder, or from elsewhere with the administrator's token.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use clap::{Command, ValueHint};
 use jumpstarter_lab::{Data, config::is_endpoint};
+use jumpstarter_lease::Waits;
 use jumpstarter_protocol::admin::v1::admin_service_client::AdminServiceClient;
 use jumpstarter_transport::connect::{self, Channel, Endpoint, Options, Security};
 use tonic::{
     Request, Status,
+    body::Body,
+    codegen::{Service, http},
     metadata::{Ascii, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
 };
@@ -17,17 +24,42 @@ use crate::{
     files,
     report::Stop,
     runtime,
+    waiting::waits,
     words::{flag, option},
 };
 
 /// Holds the administrator's token, where no file is named.
 const TOKEN: &str = "JMP_ADMIN_TOKEN";
 
-pub(super) type Client = AdminServiceClient<InterceptedService<Channel, Token>>;
+pub(crate) type Client = AdminServiceClient<InterceptedService<Watched, Token>>;
+
+/// A connection to a lab. Whoever waits for an answer is told so.
+#[derive(Clone)]
+pub(crate) struct Watched {
+    channel: Channel,
+    waits: Waits,
+    lab: String,
+}
+
+impl Service<http::Request<Body>> for Watched {
+    type Response = <Channel as Service<http::Request<Body>>>::Response;
+    type Error = <Channel as Service<http::Request<Body>>>::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Service::poll_ready(&mut self.channel, context)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let answer = self.channel.call(request);
+        let (waits, lab) = (self.waits.clone(), self.lab.clone());
+        Box::pin(async move { waits.over(&lab, answer).await })
+    }
+}
 
 /// Sends a token along, if there is one.
 #[derive(Clone)]
-pub(super) struct Token(Option<MetadataValue<Ascii>>);
+pub(crate) struct Token(Option<MetadataValue<Ascii>>);
 
 impl Interceptor for Token {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
@@ -68,12 +100,14 @@ pub(super) fn with<T>(
     what: impl AsyncFnOnce(&mut Client) -> Result<T, Stop>,
 ) -> Result<T, Stop> {
     let place = Place::of(invocation)?;
-    runtime::single()?.block_on(async {
-        let channel = connect::connect(&place.endpoint, &place.options)
-            .await
-            .map_err(|error| Stop::failed(format!("{} does not answer: {}", place.name, error.message())))?;
-        what(&mut Client::new(InterceptedService::new(channel, place.token))).await
-    })
+    invocation.log.start();
+    runtime::single()?.block_on(async { what(&mut place.connect().await?).await })
+}
+
+/// The lab in this folder.
+pub(crate) async fn here(folder: &Path) -> Result<Client, Stop> {
+    let place = Place::here(folder)?;
+    place.connect().await
 }
 
 /// Where a lab is, and how to get in.
@@ -86,6 +120,16 @@ struct Place {
 }
 
 impl Place {
+    async fn connect(self) -> Result<Client, Stop> {
+        let waits = waits();
+        let connecting = connect::connect(&self.endpoint, &self.options);
+        let channel = waits.over(&self.name, connecting).await.map_err(|error| {
+            Stop::infrastructure(format!("{} does not answer: {}", self.name, error.message()))
+        })?;
+        let watched = Watched { channel, waits, lab: self.name };
+        Ok(Client::new(InterceptedService::new(watched, self.token)))
+    }
+
     fn of(invocation: &Invocation<'_>) -> Result<Self, Stop> {
         match (invocation.group("endpoint"), invocation.group("lab")) {
             (Some(_), Some(_)) => {
@@ -106,11 +150,12 @@ impl Place {
         let socket = Data::admin_socket(folder);
         let shown = folder.display();
         if !socket.exists() {
-            return Err(Stop::failed(format!(
+            return Err(Stop::infrastructure(format!(
                 "no lab runs in {shown}: start it with `jmp serve --data {shown}`, or name its folder with --lab"
             )));
         }
-        let socket = std::path::absolute(&socket).map_err(|error| Stop::failed(files::reason(&error)))?;
+        let socket =
+            std::path::absolute(&socket).map_err(|error| Stop::configuration(files::reason(&error)))?;
         Ok(Self {
             name: format!("the lab in {shown}"),
             endpoint: Endpoint::Unix(socket),
@@ -124,18 +169,19 @@ impl Place {
             return Err(invocation.place.wrong(format!("'--endpoint': {endpoint:?} is not HOST:PORT.")));
         }
         let read = |path: &str| {
-            std::fs::read(path)
-                .map_err(|error| Stop::failed(format!("cannot read {path}: {}", files::reason(&error))))
+            std::fs::read(path).map_err(|error| {
+                Stop::configuration(format!("cannot read {path}: {}", files::reason(&error)))
+            })
         };
         let token = match invocation.group("token-file") {
             Some(file) => String::from_utf8(read(file)?)
-                .map_err(|_| Stop::failed(format!("{file} holds no token: it is not text")))?,
+                .map_err(|_| Stop::configuration(format!("{file} holds no token: it is not text")))?,
             None => files::environment(TOKEN).ok_or_else(|| {
                 invocation.place.wrong(format!("Who says that you may? Give '--token-file', or set {TOKEN}."))
             })?,
         };
         let token = MetadataValue::try_from(format!("Bearer {}", token.trim()))
-            .map_err(|_| Stop::failed("the administrator's token has characters that no token has"))?;
+            .map_err(|_| Stop::configuration("the administrator's token has characters that no token has"))?;
         let security = match (invocation.group("ca"), invocation.group_flag("clear-text")) {
             (Some(_), true) => {
                 return Err(invocation.place.wrong("'--ca' makes no sense with '--clear-text'."));
@@ -145,7 +191,7 @@ impl Place {
             (None, false) => Security::Verified,
         };
         runtime::choose_tls();
-        let parsed = Endpoint::parse(endpoint).map_err(|error| Stop::failed(error.message()))?;
+        let parsed = Endpoint::parse(endpoint).map_err(|error| Stop::usage(error.message()))?;
         Ok(Self {
             name: format!("the lab at {endpoint}"),
             endpoint: parsed,

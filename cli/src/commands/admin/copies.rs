@@ -27,7 +27,7 @@ pub(crate) fn restore_arguments(command: Command) -> Command {
 
 pub(crate) fn backup(invocation: &Invocation<'_>) -> Outcome {
     let file = invocation.text("file").unwrap_or_default();
-    let path = std::path::absolute(file).map_err(|error| Stop::failed(files::reason(&error)))?;
+    let path = std::path::absolute(file).map_err(|error| Stop::configuration(files::reason(&error)))?;
     with(invocation, async |client| {
         let path = path.display().to_string();
         client.backup(BackupRequest { path }).await.map_err(|status| refused(&status)).map(drop)
@@ -47,7 +47,7 @@ pub(crate) fn restore(invocation: &Invocation<'_>) -> Outcome {
         Some(folder) => PathBuf::from(folder),
         None => serve::own()?,
     };
-    let replaced = Data::restore(&folder, backup).map_err(Stop::failed)?;
+    let replaced = Data::restore(&folder, backup).map_err(Stop::infrastructure)?;
     output::line(&format!("Restored {} from {}", folder.display(), backup.display()))?;
     if let Some(old) = replaced {
         output::notice(&format!("What was there before is in {}", old.display()));

@@ -8,12 +8,22 @@ use std::{
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use jumpstarter_lease::config as lease;
 use jumpstarter_protocol::admin::v1::Credential;
-use serde_json::json;
 use tempfile::NamedTempFile;
 
-use super::Kind;
-use crate::{commands::Invocation, files, output, report::Stop};
+use super::{Kind, progress, questions::Drivers};
+use crate::{
+    commands::{
+        Invocation,
+        client::{self, Client},
+        credentials,
+        exporter::Exporter,
+    },
+    files, output,
+    report::Stop,
+    tokens::Notes,
+};
 
 /// The text of a file with another token. Everything else in it is its owner's. Nothing, if there is no token in it.
 pub(super) fn with_token(text: &str, token: &str) -> Option<String> {
@@ -34,53 +44,69 @@ pub(super) fn with_token(text: &str, token: &str) -> Option<String> {
     found.then_some(new)
 }
 
-/// Where a file is to be written, if it is.
-pub(super) fn target(invocation: &Invocation<'_>, kind: Kind, name: &str) -> Result<Option<PathBuf>, Stop> {
-    if let Some(file) = invocation.text("out") {
-        return Ok(Some(file.into()));
-    }
-    if !invocation.flag("save") {
-        return Ok(None);
-    }
+/// What kind of file this is, and whose, if it says both.
+pub(super) fn owner(text: &str) -> Option<(String, String)> {
+    let file: serde_json::Value = serde_yaml::from_str(text).ok()?;
+    Some((file["kind"].as_str()?.to_owned(), file["metadata"]["name"].as_str()?.to_owned()))
+}
+
+/// Where the user's file of somebody is, or would be.
+fn own(kind: Kind, name: &str) -> Result<PathBuf, Stop> {
     let home = files::home(files::environment);
-    let home = home.ok_or_else(|| Stop::failed("there is no home folder: use --out FILE"))?;
+    let home = home.ok_or_else(|| Stop::configuration("there is no home folder: use --out FILE"))?;
     let folder = if kind == Kind::Client { "clients" } else { "exporters" };
-    Ok(Some(home.join(folder).join(format!("{name}.yaml"))))
+    Ok(home.join(folder).join(format!("{name}.yaml")))
+}
+
+/// The user's file of somebody, if there is one.
+pub(super) fn existing(kind: Kind, name: &str) -> Option<PathBuf> {
+    match kind {
+        Kind::Client => lease::clients(&files::environment)
+            .into_iter()
+            .find_map(|(alias, path)| (alias == name).then_some(path)),
+        Kind::Exporter => files::own_exporter(name),
+        Kind::Lease | Kind::Policy => None,
+    }
+}
+
+/// Where a file is to be written: where `--out` says, or where jmp looks for it.
+pub(super) fn place(invocation: &Invocation<'_>, kind: Kind, name: &str) -> Result<PathBuf, Stop> {
+    match invocation.text("out") {
+        Some("") => return Err(invocation.place.wrong("Invalid value for '--out': it is empty.")),
+        Some("-") => {
+            return Err(invocation.place.wrong(
+                "Invalid value for '--out': only 'jmp admin import' writes to the standard output; a file of that name is './-'.",
+            ));
+        }
+        Some(file) => return Ok(file.into()),
+        None => {}
+    }
+    credentials::check_alias(invocation.place, "NAME", name)?;
+    own(kind, name)
+}
+
+/// What a new file says beside who somebody is.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    /// Whether the lab need not prove its name.
+    pub(super) insecure: bool,
+    /// Which drivers it may use, if it is a client.
+    pub(super) drivers: Drivers,
 }
 
 /// The file of a client or an exporter.
-pub(super) fn config(
-    invocation: &Invocation<'_>,
-    kind: Kind,
-    name: &str,
-    credential: &Credential,
-) -> Result<String, Stop> {
+pub(super) fn config(kind: Kind, name: &str, credential: &Credential, said: Said) -> Result<String, Stop> {
     let Credential { token, endpoint, namespace, authority, .. } = credential;
-    let of = if kind == Kind::Client { "ClientConfig" } else { "ExporterConfig" };
-    let mut config = json!({
-        "apiVersion": "jumpstarter.dev/v1alpha1",
-        "kind": of,
-        "metadata": { "namespace": namespace, "name": name },
-        "endpoint": endpoint,
-        "tls": { "ca": BASE64_STANDARD.encode(authority), "insecure": false },
-        "token": token,
-        "grpcOptions": {},
-    });
-    if kind == Kind::Client {
-        let allow: Vec<_> = invocation
-            .text("allow")
-            .into_iter()
-            .flat_map(|list| list.split(','))
-            .map(str::trim)
-            .filter(|pattern| !pattern.is_empty())
-            .collect();
-        config["drivers"] = json!({ "allow": allow, "unsafe": invocation.flag("unsafe") });
-    } else {
-        config["export"] = json!({});
+    let (namespace, name) = (namespace.clone(), name.to_owned());
+    let (endpoint, token, ca) = (endpoint.clone(), token.clone(), BASE64_STANDARD.encode(authority));
+    let Said { insecure, drivers: Drivers { allow, everything } } = said;
+    if kind != Kind::Client {
+        return Exporter { namespace, name, endpoint, ca, insecure, token }.text();
     }
-    serde_yaml::to_string(&config).map_err(|error| Stop::failed(error.to_string()))
+    Client { namespace, name, endpoint, ca, insecure, token, refresh: None, allow, everything }.text()
 }
 
+/// Writes a new file where jmp looks for it, or elsewhere. The first client of a user becomes the one that is used.
 pub(super) fn save(
     invocation: &Invocation<'_>,
     kind: Kind,
@@ -89,28 +115,28 @@ pub(super) fn save(
     text: &str,
 ) -> Result<(), Stop> {
     let path = file.path.clone();
+    let is_first = kind == Kind::Client
+        && invocation.text("out").is_none()
+        && lease::clients(&files::environment).is_empty();
     file.finish(text)?;
-    output::notice(&format!("{} configuration saved to {}", kind.name(), path.display()));
-    if kind == Kind::Client && invocation.text("out").is_none() {
-        choose(name)?;
+    if is_first {
+        client::choose(Some(name))?;
     }
+    progress(invocation, &format!("{} configuration successfully saved to {}", kind.name(), path.display()));
     Ok(())
 }
 
-/// The first client of a user becomes the one that is used.
-fn choose(name: &str) -> Result<(), Stop> {
-    let Some(home) = files::home(files::environment) else { return Ok(()) };
-    let file = home.join("config.yaml");
-    if file.exists() {
-        return Ok(());
+/// Removes the user's file of somebody who is no more. A client that was the default leaves no default.
+pub(super) fn remove(kind: Kind, name: &str, file: &Path) -> Result<(), Stop> {
+    fs::remove_file(file).map_err(|error| {
+        Stop::configuration(format!("cannot remove {}: {}", file.display(), files::reason(&error)))
+    })?;
+    Notes::forget(file);
+    if kind == Kind::Client && lease::current(&files::environment)?.as_deref() == Some(name) {
+        client::choose(None)?;
+        output::notice("There is no default client any more.");
     }
-    let config = json!({
-        "apiVersion": "jumpstarter.dev/v1alpha1",
-        "kind": "UserConfig",
-        "config": { "current-client": name },
-    });
-    let text = serde_yaml::to_string(&config).map_err(|error| Stop::failed(error.to_string()))?;
-    Private::begin(&file)?.finish(&text)
+    Ok(())
 }
 
 /// A file for its owner only that is whole or not there. It can be begun before there is anything to write.
@@ -138,7 +164,7 @@ impl Private {
 }
 
 fn unwritable(file: &Path, error: &std::io::Error) -> Stop {
-    Stop::failed(format!("cannot write {}: {}", file.display(), files::reason(error)))
+    Stop::configuration(format!("cannot write {}: {}", file.display(), files::reason(error)))
 }
 
 #[cfg(test)]

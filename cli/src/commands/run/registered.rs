@@ -1,6 +1,7 @@
 //! An exporter that is registered with a controller.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -8,18 +9,19 @@ use std::{
     time::Duration,
 };
 
-use jumpstarter_core::config::Problems;
+use jumpstarter_core::{ErrorKind, config::Problems};
 use jumpstarter_exporter::{
     Plan,
-    registered::{self, Ended, Options, Watcher, Wish},
+    registered::{self, Ended, Lease, Options, Watcher, Wish},
 };
 use jumpstarter_protocol::v1::LogStreamResponse;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
+    about,
     child::Tools,
     notify, relay,
-    report::{FAILURE, Outcome, Signalled},
+    report::{FAILURE, Outcome, Signalled, Stop},
     signals::Signals,
 };
 
@@ -32,6 +34,14 @@ struct Follower {
 impl Watcher for Follower {
     fn line(&self, line: &LogStreamResponse) {
         relay::line(line, true);
+    }
+
+    fn lease(&self, lease: Option<&Lease>) {
+        about::lease(lease.map(|lease| (lease.name.as_str(), lease.client.as_str())));
+    }
+
+    fn drivers(&self, places: HashMap<String, String>) {
+        about::drivers(places);
     }
 
     fn state(&self, words: &str, linked: bool) {
@@ -87,7 +97,16 @@ pub(super) async fn serve(
     if let Some(watchdog) = watchdog {
         watchdog.abort();
     }
-    match (end?, asked) {
+    let end = match end {
+        // Neither is going to change by itself.
+        Err(error) if error.kind() == ErrorKind::Unauthenticated => {
+            let refused = Stop::from(error);
+            refused.print();
+            return Ok(refused.code());
+        }
+        end => end?,
+    };
+    match (end, asked) {
         (Ended::Hook | Ended::Refused, _) => Ok(FAILURE),
         (Ended::Stopped, Some(signal)) => Ok(signal.code()),
         (Ended::Stopped | Ended::LeaseOver, _) => Ok(0),

@@ -6,7 +6,10 @@ mod file;
 mod pages;
 mod providers;
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use http::{Request, StatusCode};
 use jumpstarter_lab::{Data, LabConfig, Protection, Serving, Settings};
@@ -16,12 +19,13 @@ use jumpstarter_protocol::{
         admin_service_client::AdminServiceClient,
     },
     client::v1::{
-        CreateLeaseRequest, Lease, ListExportersRequest, ListLeasesRequest,
+        CreateLeaseRequest, GetLeaseRequest, Lease, ListExportersRequest, ListLeasesRequest,
         client_service_client::ClientServiceClient,
     },
 };
 use jumpstarter_transport::connect::{self, Channel, Endpoint, Options, Security};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tonic::{Code, body::Body, metadata::MetadataValue};
 use tower::ServiceExt as _;
 
@@ -54,13 +58,44 @@ pub(crate) async fn channel(serving: &Serving) -> Channel {
     connect::connect(&endpoint, &options).await.expect("a connection")
 }
 
+/// A new lab, its owner, and its folder, which is below one that is removed in the end.
+pub(crate) async fn new_lab() -> (TempDir, PathBuf, Serving, AdminServiceClient<Channel>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("lab");
+    let serving = start(&path).await;
+    let owner = admin(&path).await;
+    (folder, path, serving, owner)
+}
+
+/// A lease of this name, or of one that the lab chooses, for ten minutes.
+pub(crate) fn wish(name: &str, selector: &str) -> CreateLeaseRequest {
+    let lease = Lease {
+        selector: selector.to_owned(),
+        duration: Some(prost_types::Duration { seconds: 600, nanos: 0 }),
+        ..Lease::default()
+    };
+    CreateLeaseRequest {
+        parent: "namespaces/default".to_owned(),
+        lease_id: name.to_owned(),
+        lease: Some(lease),
+    }
+}
+
 pub(crate) fn key(kind: &str, name: &str) -> Key {
     Key { kind: kind.to_owned(), name: name.to_owned() }
 }
 
 pub(crate) async fn create(admin: &mut AdminServiceClient<Channel>, kind: &str, name: &str) -> Credential {
-    let json =
-        json!({ "kind": kind, "metadata": { "name": name, "labels": { "board": "demo" } } }).to_string();
+    create_with(admin, kind, name, json!({ "board": "demo" })).await
+}
+
+pub(crate) async fn create_with(
+    admin: &mut AdminServiceClient<Channel>,
+    kind: &str,
+    name: &str,
+    labels: Value,
+) -> Credential {
+    let json = json!({ "kind": kind, "metadata": { "name": name, "labels": labels } }).to_string();
     let made = admin.create(CreateRequest { json }).await.expect("made").into_inner();
     let made: Value = serde_json::from_str(&made.json).expect("JSON");
     // Whoever waits for the one expects the other: both in one write.
@@ -112,10 +147,7 @@ fn a_folder_that_others_can_open_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_made_is_there_after_a_restart_and_so_are_tokens_and_the_certificate() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("lab");
-    let serving = start(&path).await;
-    let mut owner = admin(&path).await;
+    let (_folder, path, serving, mut owner) = new_lab().await;
     let me = create(&mut owner, "Client", "me").await;
     create(&mut owner, "Exporter", "rig").await;
     let authority = serving.authority.clone();
@@ -135,10 +167,7 @@ async fn what_was_made_is_there_after_a_restart_and_so_are_tokens_and_the_certif
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_was_replaced_or_whose_owner_was_deleted_is_dead_at_once() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("lab");
-    let serving = start(&path).await;
-    let mut owner = admin(&path).await;
+    let (_folder, _, serving, mut owner) = new_lab().await;
     let old = create(&mut owner, "Client", "me").await;
     let mut client = ClientServiceClient::new(channel(&serving).await);
     client.list_exporters(asks(&old, "me", exporters())).await.expect("a list");
@@ -160,23 +189,11 @@ async fn a_token_that_was_replaced_or_whose_owner_was_deleted_is_dead_at_once() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_leases_of_a_client_that_is_deleted_end() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("lab");
-    let serving = start(&path).await;
-    let mut owner = admin(&path).await;
+    let (_folder, _, serving, mut owner) = new_lab().await;
     let (me, other) = (create(&mut owner, "Client", "me").await, create(&mut owner, "Client", "other").await);
     create(&mut owner, "Exporter", "rig").await;
     let mut client = ClientServiceClient::new(channel(&serving).await);
-    let lease = Lease {
-        selector: "board=demo".to_owned(),
-        duration: Some(prost_types::Duration { seconds: 600, nanos: 0 }),
-        ..Lease::default()
-    };
-    let request = CreateLeaseRequest {
-        parent: "namespaces/default".to_owned(),
-        lease_id: "one".to_owned(),
-        lease: Some(lease),
-    };
+    let request = wish("one", "board=demo");
     client.create_lease(asks(&me, "me", request)).await.expect("a lease");
     owner.delete(DeleteRequest { key: Some(key("Client", "me")) }).await.expect("deleted");
     let list = ListLeasesRequest { parent: "namespaces/default".to_owned(), ..ListLeasesRequest::default() };
@@ -197,16 +214,58 @@ async fn the_leases_of_a_client_that_is_deleted_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_reads_of_a_lease_that_waits_what_its_client_does() {
+    let (_folder, _, serving, mut owner) = new_lab().await;
+    let me = create(&mut owner, "Client", "me").await;
+    create(&mut owner, "Exporter", "rig").await;
+    let mut client = ClientServiceClient::new(channel(&serving).await);
+    for name in ["one", "two"] {
+        let request = wish(name, "board=demo");
+        client.create_lease(asks(&me, "me", request)).await.expect("a lease");
+    }
+    let request = GetLeaseRequest { name: "namespaces/default/leases/two".to_owned() };
+    let seen = client.get_lease(asks(&me, "me", request)).await.expect("a lease").into_inner();
+    let message = seen.conditions[0].message.clone().expect("a message");
+    assert_eq!(message, "1 exporter matches, but it is offline; place 2 of 2");
+    let one = owner.get(GetRequest { key: Some(key("Lease", "two")) }).await.expect("a lease").into_inner();
+    let all = ListRequest { kind: "Lease".to_owned(), selector: String::new() };
+    let all = owner.list(all).await.expect("leases").into_inner().objects;
+    let two = all.last().expect("two").clone();
+    for object in [one, two] {
+        let lease: Value = serde_json::from_str(&object.json).expect("JSON");
+        assert_eq!(lease["metadata"]["name"], "two");
+        assert_eq!(lease["status"]["conditions"][0]["message"], message, "{lease}");
+        assert_eq!(lease["status"]["conditions"][0]["status"], "True", "{lease}");
+    }
+    serving.stop(GRACE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_makes_no_sense_is_refused_with_the_reason() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("lab");
-    let serving = start(&path).await;
-    let mut owner = admin(&path).await;
+    let (_folder, _, serving, mut owner) = new_lab().await;
     create(&mut owner, "Client", "me").await;
     for (json, code, says) in [
         ("{".to_owned(), Code::InvalidArgument, "the object is not JSON"),
         (json!({ "kind": "Secret" }).to_string(), Code::InvalidArgument, "there is no kind `Secret`: Client, Exporter, Lease, ExporterAccessPolicy"),
         (json!({ "kind": "Client" }).to_string(), Code::InvalidArgument, "the object has no `metadata.name`"),
+        (
+            json!({ "kind": "ExporterAccessPolicy", "metadata": { "name": "p" }, "spec": { "polices": [] } }).to_string(),
+            Code::InvalidArgument,
+            "spec.polices: is not known here: exporterSelector, policies",
+        ),
+        (
+            json!({
+                "apiVersion": "jumpstarter.dev/v1alpha1", "kind": "ExporterAccessPolicy",
+                "metadata": { "name": "p", "labels": { "any": "x" } },
+                "spec": {
+                    "exporterSelector": { "matchLabels": { "any": "x" } },
+                    "policies": [{ "priority": 1, "maximumDuratoin": "1m", "from": [{ "clientSelektor": {} }] }],
+                },
+            })
+            .to_string(),
+            Code::InvalidArgument,
+            "spec.policies[0].from[0].clientSelektor: is not known here: clientSelector; spec.policies[0].maximumDuratoin: is not",
+        ),
         (json!({ "kind": "Client", "metadata": { "name": "Not A Name" } }).to_string(), Code::Unknown, "`Not A Name` cannot be a name"),
         (json!({ "kind": "Client", "metadata": { "name": "me" } }).to_string(), Code::Unknown, "clients.jumpstarter.dev \"me\" already exists"),
         (
@@ -249,10 +308,7 @@ async fn a_backup_is_a_lab_of_its_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn gone_is_what_was_made_after_a_backup_that_is_put_back() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("lab");
-    let serving = start(&path).await;
-    let mut owner = admin(&path).await;
+    let (folder, path, serving, mut owner) = new_lab().await;
     let me = create(&mut owner, "Client", "me").await;
     let file = folder.path().join("backup.db");
     owner.backup(BackupRequest { path: file.display().to_string() }).await.expect("written");
@@ -283,6 +339,55 @@ async fn a_lab_says_whether_it_works_and_where_it_is() {
             .expect("a request");
         let answer = channel.clone().oneshot(request).await.expect("an answer");
         assert_eq!(answer.status(), status, "{path}");
+    }
+    serving.stop(GRACE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lab_with_a_certificate_of_somebody_else_shows_that_one() {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    let (chain, key) = (made.cert.pem().into_bytes(), made.signing_key.serialize_pem().into_bytes());
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("lab");
+    let protection = Protection::Given { chain: chain.clone(), key };
+    let settings = Settings { protection, ..settings() };
+    let serving = Serving::start(Data::open(&path).expect("a folder"), &settings).await.expect("it starts");
+    let me = create(&mut admin(&path).await, "Client", "me").await;
+    // Whoever connects knows its authority already, so no file has one.
+    assert!(me.authority.is_empty());
+    let (_, port) = serving.endpoint.rsplit_once(':').expect("a port");
+    let endpoint = Endpoint::parse(&format!("localhost:{port}")).expect("an endpoint");
+    let options = Options { security: Security::VerifiedBy(chain), ..Options::default() };
+    let trusted = connect::connect(&endpoint, &options).await.expect("a connection");
+    ClientServiceClient::new(trusted).list_exporters(asks(&me, "me", exporters())).await.expect("a list");
+    serving.stop(GRACE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lab_says_which_services_it_has() {
+    use tonic_reflection::pb::v1::{
+        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+    };
+    let (_folder, _, serving, _) = new_lab().await;
+    let asked = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let mut client = ServerReflectionClient::new(channel(&serving).await);
+    let answers = client.server_reflection_info(futures::stream::iter([asked])).await.expect("an answer");
+    let answer = answers.into_inner().message().await.expect("no error").expect("one");
+    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
+        panic!("no list: {answer:?}")
+    };
+    let names: Vec<_> = list.service.iter().map(|service| service.name.as_str()).collect();
+    for service in [
+        "jumpstarter.v1.ControllerService",
+        "jumpstarter.v1.RouterService",
+        "jumpstarter.client.v1.ClientService",
+        "grpc.health.v1.Health",
+    ] {
+        assert!(names.contains(&service), "no {service} in {names:?}");
     }
     serving.stop(GRACE).await;
 }

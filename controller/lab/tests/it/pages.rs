@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use jumpstarter_lab::Serving;
-use jumpstarter_protocol::client::v1::{
-    CreateLeaseRequest, Lease, client_service_client::ClientServiceClient,
-};
+use jumpstarter_protocol::client::v1::client_service_client::ClientServiceClient;
 use jumpstarter_transport::connect::{self, Endpoint, Options, Security};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::{GRACE, admin, asks, channel, create, exporters, start};
+use super::{GRACE, admin, asks, channel, create, exporters, new_lab, start, wish};
 
 /// What a program that speaks HTTP/1.1 reads.
 async fn get(serving: &Serving, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
@@ -78,27 +76,15 @@ async fn who_signs_the_labs_tokens_can_be_found_out_by_others() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_happens_in_a_lab_is_counted() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("lab");
-    let serving = start(&path).await;
-    let mut owner = admin(&path).await;
+    let (_folder, _, serving, mut owner) = new_lab().await;
     let me = create(&mut owner, "Client", "me").await;
     create(&mut owner, "Exporter", "rig").await;
     let mut client = ClientServiceClient::new(channel(&serving).await);
     client.list_exporters(asks(&me, "me", exporters())).await.expect("a list");
     client.list_exporters(tonic::Request::new(exporters())).await.expect_err("without a token");
-    let lease = |selector: &str| CreateLeaseRequest {
-        parent: "namespaces/default".to_owned(),
-        lease_id: String::new(),
-        lease: Some(Lease {
-            selector: selector.to_owned(),
-            duration: Some(prost_types::Duration { seconds: 600, nanos: 0 }),
-            ..Lease::default()
-        }),
-    };
     // One waits, since the exporter is offline; one is refused.
-    client.create_lease(asks(&me, "me", lease("board=demo"))).await.expect("a lease");
-    client.create_lease(asks(&me, "me", lease("board=none"))).await.expect("a lease");
+    client.create_lease(asks(&me, "me", wish("", "board=demo"))).await.expect("a lease");
+    client.create_lease(asks(&me, "me", wish("", "board=none"))).await.expect("a lease");
     let (code, page) = get(&serving, "/metrics", &[]).await;
     assert_eq!(code, 200);
     let list =
@@ -123,10 +109,7 @@ async fn what_happens_in_a_lab_is_counted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_sees_what_is_going_on_and_nobody_else_does() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("lab");
-    let serving = start(&path).await;
-    let mut owner = admin(&path).await;
+    let (_folder, _, serving, mut owner) = new_lab().await;
     let (me, rig) = (create(&mut owner, "Client", "me").await, create(&mut owner, "Exporter", "rig").await);
     let status = async |token: &str, kind: &str, name: &str| {
         let bearer = format!("Bearer {token}");

@@ -36,7 +36,7 @@ fn disabling_an_exporter_leaves_its_lease_alone_and_stops_the_next() {
     assert_eq!(
         lab.conditions("next"),
         [
-            "Pending=True NotAvailable: 1 exporter matches, leased to another",
+            "Pending=True NotAvailable: 1 exporter matches, leased to the same client",
             "Unsatisfiable=True AllDisabled: 1 exporter matches, but it is disabled",
         ]
     );
@@ -79,6 +79,60 @@ fn an_exporter_that_is_not_heard_of_is_offline_and_one_that_stays_away_loses_its
     lab.report("rig", "Available");
     assert_eq!(lab.holder("next").as_deref(), Some("rig"));
     assert_eq!(lab.store.exporter("rig").lease_epoch(), 2, "a return with the old number can be refused");
+}
+
+#[test]
+fn an_exporter_that_is_connected_is_there_and_nothing_has_to_be_done_for_that() {
+    let mut lab = Lab::new();
+    lab.rig("rig", &rpi4());
+    lab.by_board("mine", "rpi4");
+    lab.exporters_behave();
+    let leasing = &mut lab.controller.leasing;
+    // It comes back before it is known that its old connection is gone.
+    leasing.connected("rig", lab.now);
+    leasing.connected("rig", lab.now);
+    lab.run();
+    let lease = lab.store.lease("mine");
+    let ends = lease.status.as_ref().and_then(|status| status.begin_time.as_ref()).map(|begin| begin.0);
+    assert_eq!(
+        lab.controller.leasing.next_deadline(),
+        ends.map(|begin| begin + SignedDuration::from_mins(30)),
+        "the end of the lease is all that comes"
+    );
+    lab.pass(10 * 60);
+    lab.controller.leasing.parted("rig", lab.now);
+    lab.run();
+    lab.pass(10 * 60);
+    assert!(lab.store.exporter("rig").is_online());
+    assert_eq!(lab.conditions("mine"), [READY]);
+    // The last one is gone: it has its time from now on.
+    lab.controller.leasing.parted("rig", lab.now);
+    lab.run();
+    lab.pass(59);
+    assert!(lab.store.exporter("rig").is_online());
+    lab.pass(1);
+    assert!(!lab.store.exporter("rig").is_online());
+    // And is there again with its first word.
+    lab.controller.leasing.connected("rig", lab.now);
+    lab.report("rig", "LeaseReady");
+    lab.pass(8 * 60);
+    assert!(lab.store.exporter("rig").is_online());
+}
+
+#[test]
+fn an_exporter_that_connects_before_anybody_tells_of_it_is_there() {
+    let mut lab = Lab::new();
+    lab.controller.leasing.connected("rig", lab.now);
+    lab.exporter("rig", &rpi4());
+    lab.register("rig");
+    lab.run();
+    assert!(lab.store.exporter("rig").is_online());
+    lab.pass(60 * 60);
+    assert!(lab.store.exporter("rig").is_online());
+    lab.controller.leasing.parted("rig", lab.now);
+    lab.run();
+    lab.pass(60);
+    assert!(!lab.store.exporter("rig").is_online());
 }
 
 #[test]

@@ -41,6 +41,7 @@ fn a_free_exporter_is_assigned_at_once_and_the_lease_never_waits() {
     assert_eq!(exporter.holder(), Some(("mine", lease.metadata.uid.as_deref().expect("a UID"))));
     assert!(lab.controller.notes.contains(&Note::Acquired {
         lease: "mine".into(),
+        client: "alice".into(),
         exporter: "rig".into(),
         epoch: 1,
         waited: std::time::Duration::ZERO,
@@ -152,8 +153,18 @@ fn why_a_lease_waits_has_the_reasons_that_clients_know() {
     lab.by_board("leased", "rpi4");
     assert_eq!(
         lab.conditions("leased"),
+        ["Pending=True NotAvailable: 1 exporter matches, leased to the same client"]
+    );
+    // Whoever waits for himself can do something about it.
+    lab.lease("foreign", &json!({ "clientRef": { "name": "bob" }, "selector": { "matchLabels": rpi4() } }));
+    assert_eq!(
+        lab.conditions("foreign"),
         ["Pending=True NotAvailable: 1 exporter matches, leased to another"]
     );
+    for (lease, holder) in [("leased", "the same client"), ("foreign", "another")] {
+        let says = lab.says(lease);
+        assert!(says.starts_with(&format!("1 exporter matches, leased to {holder}; it ends in")), "{says}");
+    }
     assert_eq!(
         lab.conditions("busy"),
         ["Pending=True NotReady: 1 exporter matches, but none are ready", READY]
@@ -252,9 +263,31 @@ fn policies_decide_who_may_and_say_what_to_do() {
     lab.lease("long", &json!({ "selector": { "matchLabels": { "board": "rpi4" } }, "duration": "2h" }));
     assert_eq!(
         lab.conditions("long"),
-        ["Unsatisfiable=True NoAccess: 2 exporters match, but no access policy lets this client have one"],
-        "a rule that is only too short has nothing to say"
+        [
+            "Unsatisfiable=True NoAccess: 2 exporters match, but 2h0m0s is too long: access policies let this client have \
+             one for 1h0m0s at most"
+        ]
     );
+    // Of a policy for others and one whose time is too short it is the time that can be helped.
+    lab.policy(
+        "rest",
+        &json!({ "policies": [
+            { "maximumDuration": "30m", "from": [{}] },
+            { "description": "only high", "from": [{ "clientSelector": { "matchLabels": { "tier": "high" } } }] },
+        ] }),
+    );
+    lab.lease(
+        "longer",
+        &json!({ "clientRef": { "name": "bob" }, "duration": "2h", "selector": { "matchLabels": { "board": "rpi4" } } }),
+    );
+    assert_eq!(
+        lab.conditions("longer"),
+        [
+            "Unsatisfiable=True NoAccess: 2 exporters match, but 2h0m0s is too long: access policies let this client have \
+             one for 30m0s at most. Matching policies: only high; team a only: ask carol"
+        ]
+    );
+    lab.delete(Kind::Policy, "rest");
     lab.lease(
         "nobody",
         &json!({ "clientRef": { "name": "carol" }, "selector": { "matchLabels": { "board": "rpi4" } } }),
@@ -297,7 +330,10 @@ fn access_on_the_spot_alone_is_refused_and_never_beats_a_wait() {
     lab.lease("mine", &any);
     assert_eq!(lab.holder("mine").as_deref(), Some("rig"));
     lab.lease("next", &any);
-    assert_eq!(lab.conditions("next"), ["Pending=True NotAvailable: 1 exporter matches, leased to another"]);
+    assert_eq!(
+        lab.conditions("next"),
+        ["Pending=True NotAvailable: 1 exporter matches, leased to the same client"]
+    );
 }
 
 #[test]
@@ -357,7 +393,10 @@ fn a_scheduled_lease_begins_and_ends_on_time_and_says_nothing_before() {
     // Somebody is faster; the scheduled lease begins late and still ends as planned.
     lab.by_board("faster", "rpi4");
     lab.pass_in_touch(60);
-    assert_eq!(lab.conditions("mine"), ["Pending=True NotAvailable: 1 exporter matches, leased to another"]);
+    assert_eq!(
+        lab.conditions("mine"),
+        ["Pending=True NotAvailable: 1 exporter matches, leased to the same client"]
+    );
     lab.exporters_behave();
     lab.pass_in_touch(60);
     lab.exporters_behave();

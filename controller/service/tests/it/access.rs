@@ -229,7 +229,19 @@ async fn no_token_that_is_not_good_opens_anything() {
         let token = &caller.token;
         let mut flipped = token.clone();
         flipped.replace_range(token.len() - 4.., if token.ends_with("AAAA") { "BBBB" } else { "AAAA" });
+        // That its claims can be changed is seen by those that are good.
+        let as_good = Caller { token: bench.altered(token, |_| {}), ..caller.clone() };
+        let method = if caller.kind == "Client" { "ListLeases" } else { "GetServiceEndpoints" };
+        assert!(
+            call(method, &bench, &as_good, &lease).await.is_none(),
+            "{method} does not take a good token"
+        );
+        let of = |claim: &'static str, value: &'static str| {
+            bench.altered(token, |claims| claims[claim] = serde_json::Value::from(value))
+        };
         let bad = [
+            ("for another audience", of("aud", "https://jumpstarter.dev/router")),
+            ("of another issuer", of("iss", "https://elsewhere.example")),
             ("foreign", foreign),
             ("truncated", token[..token.len() / 2].to_owned()),
             ("without its signature", token.rsplit_once('.').expect("three parts").0.to_owned()),

@@ -35,6 +35,8 @@ pub(crate) struct Bench {
     pub(crate) callers: Callers<Arc<Engine>, Https>,
     pub(crate) exporters: Exporters<Arc<Engine>, Https>,
     pub(crate) clients: Clients<Arc<Engine>, Https>,
+    /// What its tokens are signed with.
+    key: jsonwebtoken::EncodingKey,
     work: Option<JoinHandle<()>>,
 }
 
@@ -78,6 +80,20 @@ impl Bench {
         Self::by(Clock::default())
     }
 
+    /// With these routers, by their labels.
+    pub(crate) fn with_routers(routers: &[(&str, &[(&str, &str)])]) -> Self {
+        let mut bench = Self::new();
+        let routes = routers.iter().map(|(endpoint, labels)| Route {
+            endpoint: (*endpoint).to_owned(),
+            labels: meta("", labels).labels.unwrap_or_default(),
+            load: Load::default(),
+        });
+        let routers = Routers::new(Tokens::new(Key::Fixed(b"key".to_vec())), routes.collect());
+        bench.exporters =
+            Exporters::new(bench.lab.clone(), bench.callers.clone(), Listeners::default(), routers);
+        bench
+    }
+
     /// By a clock that stands until it is moved.
     pub(crate) fn standing() -> (Self, Clock) {
         let clock = Clock::manual("2026-11-20T12:00:00Z".parse().expect("a time"));
@@ -116,7 +132,9 @@ impl Bench {
             .boxed()
         });
         let lab = Lab::at(store, NAMESPACE, Settings::default(), clock);
-        let issuer = Issuer::new(SigningKey::random().expect("a key"));
+        let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
+        let issuer = Issuer::new(SigningKey::from_pem(pair.serialize_pem().as_bytes()).expect("a key"));
+        let key = jsonwebtoken::EncodingKey::from_ec_der(&pair.serialize_der());
         let authenticator = Authenticator::<Https>::new(Vec::new(), issuer).expect("one issuer");
         let callers = Callers::new(lab.clone(), authenticator, false);
         let route = Route {
@@ -127,13 +145,22 @@ impl Bench {
         let routers = Routers::new(Tokens::new(Key::Fixed(b"key".to_vec())), vec![route]);
         let exporters = Exporters::new(lab.clone(), callers.clone(), Listeners::default(), routers);
         let clients = Clients::new(lab.clone(), callers.clone(), Policy::default());
-        Self { lab, callers, exporters, clients, work: None }
+        Self { lab, callers, exporters, clients, key, work: None }
     }
 
     async fn token<K: Acting>(&self, kind: &'static str, name: &str) -> Caller {
         let object: K = self.lab.get(name).await.expect("there");
         let token = self.callers.issue(&object).expect("a token").token.expose().to_owned();
         Caller { kind, name: name.to_owned(), namespace: NAMESPACE.to_owned(), token }
+    }
+
+    /// The same token with other claims, signed by this lab.
+    pub(crate) fn altered(&self, token: &str, change: impl FnOnce(&mut serde_json::Value)) -> String {
+        let header = jsonwebtoken::decode_header(token).expect("a token");
+        let read = jsonwebtoken::dangerous::insecure_decode::<serde_json::Value>(token).expect("a token");
+        let mut claims = read.claims;
+        change(&mut claims);
+        jsonwebtoken::encode(&header, &claims, &self.key).expect("a token")
     }
 
     pub(crate) async fn client(&self, name: &str) -> Caller {

@@ -74,6 +74,15 @@ async fn a_lease_of_a_free_exporter_is_ready_when_it_is_made_and_a_tunnel_reache
         .delete_lease(me.asks(DeleteLeaseRequest { name: lease.name.clone() }))
         .await
         .expect("deleted");
+    // Whoever was answered finds it over.
+    let over = bench
+        .clients
+        .get_lease(me.asks(GetLeaseRequest { name: lease.name.clone() }))
+        .await
+        .expect("found")
+        .into_inner();
+    assert_eq!(conditions(&over), [condition("Ready", "False", "Released")]);
+    assert!(over.effective_end_time.is_some());
     assert_eq!(told.next().await, StatusResponse::default());
     let again = bench
         .clients
@@ -82,14 +91,6 @@ async fn a_lease_of_a_free_exporter_is_ready_when_it_is_made_and_a_tunnel_reache
         .unwrap_err();
     assert_eq!(again.code(), Code::FailedPrecondition);
     assert_eq!(again.message(), format!("lease \"{}\" has already been released", lease.name));
-    let over = bench
-        .clients
-        .get_lease(me.asks(GetLeaseRequest { name: lease.name }))
-        .await
-        .expect("found")
-        .into_inner();
-    assert_eq!(conditions(&over), [condition("Ready", "False", "Released")]);
-    assert!(over.effective_end_time.is_some());
 }
 
 #[tokio::test]
@@ -281,7 +282,8 @@ async fn lists_are_paged_and_filtered_and_hide_what_is_over() {
     let bench = Bench::new();
     let me = bench.client("me").await;
     for number in 0..10 {
-        bench.exporter(&format!("rig-{number}"), &[("board", if number < 5 { "a" } else { "b" })]).await;
+        let (board, slot) = (if number < 5 { "a" } else { "b" }, number.to_string());
+        bench.exporter(&format!("rig-{number}"), &[("board", board), ("slot", &slot)]).await;
     }
     let list = |filter: &str, page: String| ListExportersRequest {
         parent: format!("namespaces/{NAMESPACE}"),
@@ -309,6 +311,24 @@ async fn lists_are_paged_and_filtered_and_hide_what_is_over() {
         .expect("a page")
         .into_inner();
     assert_eq!(b.exporters.len(), 4);
+    for (filter, wanted) in [
+        ("slot>8", &["rig-9"][..]),
+        ("slot<1", &["rig-0"]),
+        ("board=b,slot<7", &["rig-5", "rig-6"]),
+        ("board>1", &[]),
+        ("board<1", &[]),
+    ] {
+        let some = bench.clients.list_exporters(me.asks(list(filter, String::new()))).await;
+        let some = some.expect("a page").into_inner().exporters;
+        assert_eq!(some.iter().map(|some| short(&some.name)).collect::<Vec<_>>(), wanted, "{filter}");
+    }
+    let wrong = bench.clients.list_exporters(me.asks(list("slot>x", String::new()))).await.unwrap_err();
+    assert_eq!(
+        (wrong.code(), wrong.message()),
+        (Code::Unknown, "invalid selector: `slot>x`: `x` is not a whole number")
+    );
+    let wrong = bench.lease(&me, "slot>8").await.unwrap_err();
+    assert_eq!((wrong.code(), wrong.message()), (Code::Unknown, "unsupported label selector operator: >"));
 
     let over = bench.lease(&me, "board=none").await.expect("a lease");
     let pending = bench.lease(&me, "board=a").await.expect("a lease");
@@ -342,6 +362,72 @@ async fn lists_are_paged_and_filtered_and_hide_what_is_over() {
         .into_inner()
         .leases;
     assert_eq!(none.iter().map(|lease| &lease.name).collect::<Vec<_>>(), [&over.name]);
+    let tagged = CreateLeaseRequest {
+        parent: format!("namespaces/{NAMESPACE}"),
+        lease_id: "tagged".to_owned(),
+        lease: Some(Lease {
+            selector: "board=a".to_owned(),
+            duration: Some(prost_types::Duration { seconds: 600, nanos: 0 }),
+            tags: [("build".to_owned(), "12".to_owned())].into(),
+            ..Lease::default()
+        }),
+    };
+    let tagged = bench.clients.create_lease(me.asks(tagged)).await.expect("a lease").into_inner();
+    for (tags, found) in [("build>9", true), ("build>12", false), ("build<100", true), ("other<100", false)] {
+        let list = ListLeasesRequest { tag_filter: tags.to_owned(), ..list(Some(false), "") };
+        let leases = bench.clients.list_leases(me.asks(list)).await.expect("a list").into_inner().leases;
+        let found = if found { vec![&tagged.name] } else { Vec::new() };
+        assert_eq!(leases.iter().map(|lease| &lease.name).collect::<Vec<_>>(), found, "{tags}");
+    }
+    let sized = bench.clients.list_leases(me.asks(list(Some(false), "board>1"))).await.expect("a list");
+    assert_eq!(sized.into_inner().leases, []);
+}
+
+/// A lease by this client that an exporter with this board listens for, which is never read.
+async fn listened(
+    bench: &Bench,
+    board: &str,
+    labels: &[(&str, &str)],
+) -> (super::bench::Caller, Lease, impl Sized) {
+    let labels = [&[("board", board)], labels].concat();
+    let (rig, told) = bench.rig(board, &labels).await;
+    let client = bench.client(&format!("of-{board}")).await;
+    let lease = bench.lease(&client, &format!("board={board}")).await.expect("a lease");
+    assert_eq!(conditions(&lease), [condition("Ready", "True", "Ready")]);
+    let listen = ListenRequest { lease_name: short(&lease.name).to_owned() };
+    let listening = bench.exporters.listen(rig.asks(listen)).await.expect("it listens").into_inner();
+    bench.report(&rig, ExporterStatus::LeaseReady).await;
+    (client, lease, (told, listening))
+}
+
+#[tokio::test]
+async fn tunnels_count_at_their_router_until_their_lease_is_over() {
+    let bench = Bench::with_routers(&[("any:1", &[]), ("north:1", &[("site", "north")])]);
+    let dialled = async |client: &super::bench::Caller, lease: &Lease| {
+        let mut routers = Vec::new();
+        for _ in 0..4 {
+            let dial = DialRequest { lease_name: short(&lease.name).to_owned() };
+            let tunnel = bench.exporters.dial(client.asks(dial)).await.expect("a tunnel").into_inner();
+            routers.push(tunnel.router_endpoint);
+        }
+        routers
+    };
+    let (one, first, _first) = listened(&bench, "one", &[("site", "north")]).await;
+    assert_eq!(dialled(&one, &first).await, ["north:1"; 4]);
+    let (two, second, _second) = listened(&bench, "two", &[]).await;
+    assert_eq!(dialled(&two, &second).await, ["any:1"; 4]);
+    bench
+        .clients
+        .delete_lease(one.asks(DeleteLeaseRequest { name: first.name.clone() }))
+        .await
+        .expect("over");
+    bench.ended(short(&first.name)).await;
+    // What is told of the third one is told after that.
+    let (three, third, _third) = listened(&bench, "three", &[]).await;
+    assert_eq!(dialled(&three, &third).await, ["north:1"; 4]);
+    let refused = bench.exporters.dial(one.asks(DialRequest { lease_name: short(&first.name).to_owned() }));
+    let refused = refused.await.expect_err("it is over");
+    assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
 }
 
 #[tokio::test]

@@ -4,4 +4,5 @@ mod access;
 mod bench;
 mod leases;
 mod listeners;
+mod logs;
 mod time;

@@ -17,7 +17,7 @@ enum Wish {
     Create { name: usize, spec: u8, label: u8 },
     Update { name: usize, spec: u8, label: u8, stale: bool },
     Status { name: usize, status: u8, stale: bool, soon: bool },
-    Patch { name: usize, spec: u8, label: u8 },
+    Patch { name: usize, spec: u8, label: u8, soon: bool },
     PatchStatus { name: usize, status: u8, soon: bool },
     Delete { name: usize, stale: Option<bool> },
     Reopen,
@@ -31,7 +31,8 @@ fn wishes() -> impl Strategy<Value = Vec<Wish>> {
             .prop_map(|(name, spec, label, stale)| Wish::Update { name, spec, label, stale }),
         2 => (name.clone(), 0u8..3, any::<bool>(), any::<bool>())
             .prop_map(|(name, status, stale, soon)| Wish::Status { name, status, stale, soon }),
-        2 => (name.clone(), 0u8..3, 0u8..2).prop_map(|(name, spec, label)| Wish::Patch { name, spec, label }),
+        2 => (name.clone(), 0u8..3, 0u8..2, any::<bool>())
+            .prop_map(|(name, spec, label, soon)| Wish::Patch { name, spec, label, soon }),
         2 => (name.clone(), 0u8..3, any::<bool>())
             .prop_map(|(name, status, soon)| Wish::PatchStatus { name, status, soon }),
         2 => (name, prop::option::of(any::<bool>())).prop_map(|(name, stale)| Wish::Delete { name, stale }),
@@ -219,9 +220,9 @@ async fn carry_out(store: &Engine, model: &mut Model, wish: Wish) {
                 assert_eq!(seen(&updated.unwrap()), model.modify(&key(name), None, None, Some(status)));
             }
         }
-        Wish::Patch { name, spec, label: new } => {
+        Wish::Patch { name, spec, label: new, soon } => {
             let labels = [("l".to_owned(), Some(new.to_string())), ("absent".to_owned(), None)].into();
-            let patch = Patch { labels, spec: json!(spec), ..Patch::default() };
+            let patch = Patch { labels, spec: json!(spec), durability: durability(soon), ..Patch::default() };
             let patched = store.patch(&key(name), patch).await;
             if model.map.contains_key(&key(name)) {
                 assert_eq!(seen(&patched.unwrap()), model.modify(&key(name), Some(spec), Some(new), None));

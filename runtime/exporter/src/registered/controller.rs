@@ -15,7 +15,11 @@ use jumpstarter_protocol::v1::{
     ReleaseLeaseRequest, ReportStatusRequest, StatusRequest, StatusResponse, UnregisterRequest,
     controller_service_client::ControllerServiceClient,
 };
-use jumpstarter_transport::connect::{self, Channel, Endpoint, Liveness, Options, Security};
+use jumpstarter_transport::{
+    connect::{self, Channel, Endpoint, Liveness, Options, Security},
+    grpc_options::GrpcOptions,
+    status::innermost,
+};
 use tokio::time::timeout;
 use tonic::{
     Code, Request, Status, Streaming,
@@ -37,6 +41,7 @@ pub(crate) struct Controller {
     place: String,
     endpoint: Endpoint,
     options: Options,
+    tuned: GrpcOptions,
     identity: MetadataMap,
     reports: Vec<DriverInstanceReport>,
     channel: Mutex<Option<Channel>>,
@@ -72,13 +77,7 @@ impl From<Status> for Failed {
                 format!("the controller answered {}", jumpstarter_transport::status::code_name(status.code()))
             }
             (true, message) => format!("the controller answered: {message}"),
-            (false, _) => {
-                let mut cause: &dyn std::error::Error = &status;
-                while let Some(inner) = cause.source() {
-                    cause = inner;
-                }
-                format!("the connection to the controller was lost: {cause}")
-            }
+            (false, _) => format!("the connection to the controller was lost: {}", innermost(&status)),
         };
         let kind = if answered && refused { ErrorKind::Unauthenticated } else { ErrorKind::Disconnected };
         Self {
@@ -133,8 +132,10 @@ impl Controller {
         put("jumpstarter-namespace", "metadata.namespace", &namespace)?;
         put("jumpstarter-name", "metadata.name", &name)?;
         put("authorization", "token", &format!("Bearer {}", token.value.expose()))?;
-        let options = Options { security, timeout: CONNECT, liveness: LIVENESS, ..Options::default() };
-        Ok(Self { place, endpoint, options, identity, reports, channel: Mutex::new(None) })
+        let tuned = GrpcOptions::read(&file.grpc_options)?;
+        let liveness = tuned.liveness(LIVENESS);
+        let options = Options { security, timeout: CONNECT, liveness, ..Options::default() };
+        Ok(Self { place, endpoint, options, tuned, identity, reports, channel: Mutex::new(None) })
     }
 
     /// Where it is, for messages.
@@ -142,9 +143,10 @@ impl Controller {
         &self.place
     }
 
-    /// How connections to the routers are protected: like that to the controller.
-    pub(crate) fn security(&self) -> &Security {
-        &self.options.security
+    /// How connections to the routers are made: protected like that to the controller.
+    pub(crate) fn to_router(&self, timeout: Duration) -> Options {
+        let security = self.options.security.clone();
+        Options { security, timeout, liveness: self.tuned.liveness(Liveness::WATCHED), ..Options::default() }
     }
 
     fn client(&self) -> Result<ControllerServiceClient<Channel>, Failed> {
@@ -159,10 +161,16 @@ impl Controller {
         request
     }
 
-    /// Connects and registers.
-    pub(crate) async fn register(&self) -> Result<(), Failed> {
+    /// Connects.
+    pub(crate) async fn connect(&self) -> Result<(), Failed> {
         let channel = connect::connect(&self.endpoint, &self.options).await?;
         *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = Some(channel);
+        Ok(())
+    }
+
+    /// Connects and registers.
+    pub(crate) async fn register(&self) -> Result<(), Failed> {
+        self.connect().await?;
         let request = RegisterRequest { labels: HashMap::new(), reports: self.reports.clone() };
         limited(self.client()?.register(self.request(request))).await?;
         Ok(())
@@ -226,11 +234,11 @@ impl Controller {
         Ok(self.client()?.listen(request).await?.into_inner())
     }
 
-    /// Tells the controller that the exporter goes.
-    pub(crate) async fn leave(&self, report: Report) -> Result<(), Failed> {
+    /// Tells the controller that the exporter goes, and why.
+    pub(crate) async fn leave(&self, report: Report, reason: &str) -> Result<(), Failed> {
         debug_assert_eq!(report.status, ExporterStatus::Offline);
         self.report(report).await?;
-        let request = UnregisterRequest { reason: "Exporter shutdown".to_owned() };
+        let request = UnregisterRequest { reason: reason.to_owned() };
         limited(self.client()?.unregister(self.request(request))).await?;
         Ok(())
     }

@@ -19,7 +19,7 @@ use jumpstarter_transport::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Plan, hook, hook::Surroundings, memory, open};
+use crate::{Plan, hook, hook::Surroundings, memory, motd, open};
 
 /// How long calls may go on when the session ends. Whoever waits for it to end needs a moment to hear so.
 const GRACE: Duration = Duration::from_secs(1);
@@ -50,11 +50,11 @@ impl Serving {
     pub(crate) async fn open(plan: Plan, lease: &Lease, around: Around) -> Result<Self> {
         let Around { logs, tools, end } = around;
         let hooks = plan.file.hooks.clone();
-        let motd = plan.file.motd.clone().unwrap_or_default();
+        let words = plan.file.motd.clone().unwrap_or_default();
         let root = open::open(plan, logs.clone()).await?;
         let session = Session::builder(root)
             .logs(logs)
-            .motd(motd)
+            .motd(words)
             .after_bursts(memory::give_back)
             .on_end_session(move || {
                 end.notify_one();
@@ -66,8 +66,13 @@ impl Serving {
         match Self::serve(&session, &admitted).await {
             Ok((public, hooks_only, directory, socket)) => {
                 session.logs().system(Severity::Info, format!("Session started for lease {}", lease.name));
-                let around =
-                    Surroundings { socket, lease: lease.name.clone(), client: lease.client.clone(), tools };
+                let around = Surroundings {
+                    socket,
+                    lease: lease.name.clone(),
+                    client: lease.client.clone(),
+                    tools,
+                    motd: Some(directory.path().join(motd::FILE)),
+                };
                 let stop_hook = CancellationToken::new();
                 Ok(Self { session, public, hooks_only, directory, hooks, around, admitted, stop_hook })
             }
@@ -105,6 +110,11 @@ impl Serving {
         self.session.status().report(report.status, &report.message);
     }
 
+    /// Waits until somebody has seen what is shown now.
+    pub(crate) fn seen(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        self.session.status().seen()
+    }
+
     /// Whether clients may call drivers.
     pub(crate) fn admit(&self, admit: bool) {
         self.admitted.store(admit, Ordering::SeqCst);
@@ -121,7 +131,7 @@ impl Serving {
             Moment::Before => self.hooks.before_lease.clone(),
             Moment::After => self.hooks.after_lease.clone(),
         };
-        let (around, logs) = (self.around.clone(), self.session.logs().clone());
+        let (around, session) = (self.around.clone(), self.session.clone());
         let stop = match moment {
             Moment::Before => self.stop_hook.clone(),
             // Nothing stops what brings the devices in order but its own limit.
@@ -130,7 +140,7 @@ impl Serving {
         async move {
             match hook {
                 Some(hook) => {
-                    hook::run_in_session(&hook, moment, &around, &logs, stop.cancelled_owned()).await
+                    hook::run_in_session(&hook, moment, &around, &session, stop.cancelled_owned()).await
                 }
                 None => (Verdict::Proceed, String::new()),
             }

@@ -11,8 +11,9 @@ use jumpstarter_core::{Error, Result, log::Severity};
 use jumpstarter_protocol::v1::ListenResponse;
 use jumpstarter_session::{LogBuffer, SessionService};
 use jumpstarter_transport::{
-    connect::{self, Channel, Endpoint, Liveness, Options},
+    connect::{self, Channel, Endpoint},
     server::{Acceptor, Peer},
+    status::innermost,
     tunnel::{self, Outcome},
 };
 use tokio::{
@@ -163,12 +164,7 @@ impl Tunnels {
         if let Some(channel) = routers.get(place) {
             return Ok(channel.clone());
         }
-        let options = Options {
-            security: self.controller.security().clone(),
-            timeout: CONNECT,
-            liveness: Liveness::WATCHED,
-            ..Options::default()
-        };
+        let options = self.controller.to_router(CONNECT);
         let channel = connect::connect(&Endpoint::parse(place)?, &options)
             .await
             .map_err(|error| error.context("the router"))?;
@@ -209,11 +205,7 @@ impl Tunnels {
 /// What went wrong with a tunnel, unless it was its client, who may go as he likes.
 fn words(place: &str, outcome: &Outcome) -> Option<String> {
     let status: Status = outcome.lost()?;
-    let mut cause: &dyn std::error::Error = status.source()?;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    let cause = cause.to_string();
+    let cause = innermost(status.source()?);
     // What is left of a connection that was given up for want of answers, and of one that the router has closed, is the
     // same to each of its calls.
     let vanished =

@@ -36,6 +36,10 @@ fn script(text: &str) -> Hook {
 }
 
 async fn run(hook: &Hook) -> (Result<(), Failure>, Vec<String>) {
+    run_at(Moment::Before, hook).await
+}
+
+async fn run_at(moment: Moment, hook: &Hook) -> (Result<(), Failure>, Vec<String>) {
     let heard = Arc::new(Heard::default());
     let log: Arc<dyn LogSink> = heard.clone();
     let around = Surroundings {
@@ -43,8 +47,9 @@ async fn run(hook: &Hook) -> (Result<(), Failure>, Vec<String>) {
         lease: "standalone".into(),
         client: "somebody".into(),
         tools: None,
+        motd: Some("/run/motd".into()),
     };
-    let result = hook::run(hook, Moment::Before, &around, &log).await;
+    let result = hook::run(hook, moment, &around, &log).await;
     (result, heard.lines())
 }
 
@@ -65,9 +70,13 @@ async fn lines_arrive_as_records_of_the_hook() {
 async fn pitfall_h6_the_environment_is_complete() {
     // `env` and not `$PS1`: a shell on a terminal sets a prompt of its own.
     let text = "echo $JUMPSTARTER_HOST $JMP_DRIVERS_ALLOW $LEASE_NAME $CLIENT_NAME $TERM $DEBIAN_FRONTEND $GIT_TERMINAL_PROMPT $(env | grep -c ^PS1=) ${JMP_MOTD_FILE-none} ${PATH:+path}";
-    let (result, lines) = run(&script(text)).await;
-    result.unwrap();
-    assert_eq!(lines, ["/run/hook@localhost UNSAFE standalone somebody dumb noninteractive 0 0 none path"]);
+    for (moment, motd) in [(Moment::Before, "/run/motd"), (Moment::After, "none")] {
+        let (result, lines) = run_at(moment, &script(text)).await;
+        result.unwrap();
+        let expected =
+            format!("/run/hook@localhost UNSAFE standalone somebody dumb noninteractive 0 0 {motd} path");
+        assert_eq!(lines, [expected]);
+    }
 }
 
 #[tokio::test]

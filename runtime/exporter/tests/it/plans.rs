@@ -77,21 +77,28 @@ fn an_alias_reaches_the_same_driver() {
 }
 
 #[test]
+fn pitfall_y7_options_of_grpc_that_have_no_effect_are_named() {
+    let file = "grpcOptions: {grpc.keepalive_time_ms: 5000, grpc.lb_policy_name: pick_first}\n";
+    let Ok(plan) = check("rig.yaml", file, &registry(), |_| None) else { panic!("this file is fine") };
+    assert_eq!(plan.unused(Mode::Registered), ["`grpcOptions`: grpc.lb_policy_name has no effect"]);
+}
+
+#[test]
 fn what_a_mode_makes_nothing_of_is_said() {
-    let file =
-        "endpoint: lab:443\ntoken: secret\nhooks: {beforeLease: {script: echo}}\nexitOnLeaseEnd: true\n";
+    let file = "endpoint: lab:443\ntoken: secret\nhooks: {beforeLease: {script: echo}}\nexitOnLeaseEnd: true\nfailureDetection: {}\n";
     let Ok(plan) = check("rig.yaml", file, &registry(), |_| None) else { panic!("this file is fine") };
     assert_eq!(
         plan.unused(Mode::Local),
         [
             "the hooks of this file do not run in a local shell; `jmp run` runs them",
-            "not used in a local shell: `endpoint`, `token`, `exitOnLeaseEnd`",
+            "not used in a local shell: `endpoint`, `token`, `failureDetection`, `exitOnLeaseEnd`",
         ]
     );
     assert_eq!(
         plan.unused(Mode::Standalone),
         ["not used by a standalone exporter: `endpoint`, `token`, `exitOnLeaseEnd`"]
     );
+    assert!(plan.unused(Mode::Registered).is_empty());
     let Ok(plan) = check("rig.yaml", "export: {}\n", &registry(), |_| None) else {
         panic!("this file is fine")
     };

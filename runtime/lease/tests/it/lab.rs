@@ -7,7 +7,7 @@ use std::{
 };
 
 use jumpstarter_lab::{Data, LabConfig, Protection, Serving, Settings};
-use jumpstarter_lease::{Access, Choice, Controller, choose};
+use jumpstarter_lease::{Access, Acquiring, Choice, Controller, Held, Observer, Wanted, choose};
 use jumpstarter_protocol::admin::v1::{
     CreateRequest, Credential, GetRequest, IssueRequest, Key, admin_service_client::AdminServiceClient,
 };
@@ -22,6 +22,11 @@ use tokio::{
 };
 
 use crate::rig::Rig;
+
+/// What every rig of these labs is.
+pub(crate) fn wanted() -> Wanted {
+    Wanted { selector: "board=demo".to_owned(), ..Wanted::default() }
+}
 
 /// Nothing here takes longer unless it is wrong.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
@@ -115,6 +120,14 @@ impl Lab {
         Controller::connect(Access::new(&chosen, &|_| None).unwrap()).await.unwrap()
     }
 
+    /// A lease of whoever has this file.
+    pub(crate) async fn held(&self, file: &Path) -> Held {
+        let controller = self.controller(file).await;
+        let limit = Duration::from_secs(30);
+        let mut acquiring = Acquiring::start(controller, wanted(), limit, Observer::default()).unwrap();
+        soon(acquiring.wait()).await.unwrap()
+    }
+
     /// What the lab has under this name.
     pub(crate) async fn object(&mut self, kind: &str, name: &str) -> Value {
         let key = Some(Key { kind: kind.to_owned(), name: name.to_owned() });
@@ -174,11 +187,13 @@ impl Way {
 
 async fn pass(mut near: TcpStream, to: std::net::SocketAddr, mut passage: watch::Receiver<Passage>) {
     let mut far = TcpStream::connect(to).await.unwrap();
+    // One for all of it: what it has read and not written yet is not lost when nothing is passed on for a while.
+    let mut copy = std::pin::pin!(copy_bidirectional(&mut near, &mut far));
     loop {
         let now = *passage.borrow_and_update();
         match now {
             Passage::Open => tokio::select! {
-                _ = copy_bidirectional(&mut near, &mut far) => return,
+                _ = &mut copy => return,
                 _ = passage.changed() => {}
             },
             Passage::Frozen => drop(passage.changed().await),

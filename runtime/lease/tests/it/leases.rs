@@ -6,16 +6,20 @@ use std::{
     time::Duration,
 };
 
-use jumpstarter_core::ErrorKind;
+use jumpstarter_core::{ErrorClass, ErrorKind};
 use jumpstarter_driver_power::DRIVERS;
 use jumpstarter_interfaces::PowerClient;
 use jumpstarter_lease::{
-    Acquiring, Held, Leased, Observer, Over, Progress, Term, Wanted, controller::Changes, leased::lease,
+    Access, Acquiring, Choice, Controller, Held, Leased, Observer, Over, Progress, Term, Waits, Wanted,
+    choose,
+    controller::{Changes, Exporters},
+    leased::lease,
 };
 use jumpstarter_testing::{Bench, serve_text};
+use tokio::sync::mpsc::{Sender, channel};
 
 use crate::{
-    lab::{Lab, Passage, soon},
+    lab::{Lab, Passage, soon, wanted},
     rig::Rig,
 };
 
@@ -33,19 +37,8 @@ async fn lab() -> (Lab, Bench, Rig) {
     (lab, bench, rig)
 }
 
-fn wanted() -> Wanted {
-    Wanted { selector: "board=demo".to_owned(), ..Wanted::default() }
-}
-
 async fn leased(file: &Path) -> Leased {
     soon(lease().client_config(file).selector("board=demo")).await.unwrap()
-}
-
-async fn held(lab: &Lab, file: &Path) -> Held {
-    let controller = lab.controller(file).await;
-    let mut acquiring =
-        Acquiring::start(controller, wanted(), Duration::from_secs(30), Observer::default()).unwrap();
-    soon(acquiring.wait()).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,7 +85,7 @@ async fn a_panic_in_a_test_gives_the_lease_back_before_the_test_has_ended() {
 async fn pitfall_k8_a_lease_that_was_there_is_not_given_back() {
     let (mut lab, _bench, _rig) = lab().await;
     let (me, other) = (lab.client("me").await, lab.client("other").await);
-    let owner = held(&lab, &me).await;
+    let owner = lab.held(&me).await;
     let name = owner.name().to_owned();
     let guest = soon(lease().client_config(&me).existing(&name)).await.unwrap();
     guest.client::<PowerClient>("power").unwrap().on().await.unwrap();
@@ -137,11 +130,64 @@ async fn says(all: &Arc<Mutex<Vec<String>>>, words: &str) {
     .await;
 }
 
+/// Says that it is gone.
+struct Gone(Sender<String>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        let _ = self.0.try_send("gone".to_owned());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_wait_for_the_first_answer_is_shown_until_it_is_over_and_no_later_one_is() {
+    let mut lab = Lab::start().await;
+    let me = lab.client("me").await;
+    let (told, mut shown) = channel(16);
+    let waits = Waits::new(Duration::from_millis(1), move |whom| {
+        told.try_send(whom.to_owned()).unwrap();
+        Box::new(Gone(told.clone()))
+    });
+    let access = Access::new(&choose(&Choice::File(me), &|_| None).unwrap(), &|_| None).unwrap();
+    let whom = format!("the controller at {}", access.endpoint);
+    // The connection does not come about, then it does.
+    lab.way.set(Passage::Frozen);
+    let connecting = tokio::spawn(Controller::connect_showing(access, waits));
+    assert_eq!(soon(shown.recv()).await, Some(whom.clone()));
+    lab.way.set(Passage::Open);
+    let controller = soon(connecting).await.unwrap().unwrap();
+    assert_eq!(soon(shown.recv()).await.as_deref(), Some("gone"));
+    let ask = || {
+        let controller = controller.clone();
+        tokio::spawn(async move { controller.exporters(&Exporters::default()).await })
+    };
+    // Nobody waits any more.
+    lab.way.set(Passage::Frozen);
+    let call = ask();
+    assert_eq!(soon(shown.recv()).await.as_ref(), Some(&whom));
+    call.abort();
+    assert_eq!(soon(shown.recv()).await.as_deref(), Some("gone"));
+    // The answer is there.
+    let call = ask();
+    assert_eq!(soon(shown.recv()).await, Some(whom));
+    lab.way.set(Passage::Open);
+    soon(call).await.unwrap().unwrap();
+    assert_eq!(soon(shown.recv()).await.as_deref(), Some("gone"));
+    // Whoever waits later knows what for.
+    lab.way.set(Passage::Frozen);
+    let mut call = ask();
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut call).await.is_err());
+    lab.way.set(Passage::Open);
+    soon(call).await.unwrap().unwrap();
+    assert!(shown.try_recv().is_err());
+    lab.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_waits_is_told_why_and_at_which_place_and_gets_it_in_the_end() {
     let (mut lab, _bench, _rig) = lab().await;
     let (me, other) = (lab.client("me").await, lab.client("other").await);
-    let first = held(&lab, &me).await;
+    let first = lab.held(&me).await;
     let (observer, all) = heard();
     let controller = lab.controller(&other).await;
     let mut second = Acquiring::start(controller, wanted(), Duration::from_mins(1), observer).unwrap();
@@ -160,7 +206,7 @@ async fn whoever_waits_is_told_why_and_at_which_place_and_gets_it_in_the_end() {
 async fn pitfall_k1_giving_up_while_waiting_leaves_no_lease() {
     let (mut lab, _bench, _rig) = lab().await;
     let (me, other) = (lab.client("me").await, lab.client("other").await);
-    let first = held(&lab, &me).await;
+    let first = lab.held(&me).await;
     let controller = lab.controller(&other).await;
     for drops in [false, true] {
         let (observer, all) = heard();
@@ -192,10 +238,10 @@ async fn what_cannot_be_had_is_refused_with_the_reason() {
         assert!(refused.message().contains(says), "{refused}");
         assert_eq!(refused.kind(), ErrorKind::Usage, "{refused}");
     }
-    let first = held(&lab, &me).await;
+    let first = lab.held(&me).await;
     let late = soon(lease().client_config(&me).selector("board=demo").timeout(Duration::from_millis(500)));
     let late = late.await.unwrap_err();
-    assert_eq!(late.kind(), ErrorKind::Timeout);
+    assert_eq!(late.kind().class(), ErrorClass::Infrastructure, "{late}");
     assert!(late.message().contains("acquisition timed out after"), "{late}");
     first.release().await.unwrap();
     lab.stop().await;
@@ -205,7 +251,7 @@ async fn what_cannot_be_had_is_refused_with_the_reason() {
 async fn pitfall_k4_a_controller_that_is_away_for_a_moment_does_not_end_the_wait() {
     let (mut lab, _bench, mut rig) = lab().await;
     let (me, other) = (lab.client("me").await, lab.client("other").await);
-    let first = held(&lab, &me).await;
+    let first = lab.held(&me).await;
     // An exporter that is cut before it has said so would be taken for a free one afterwards.
     soon(rig.ready()).await;
     let (observer, all) = heard();

@@ -6,6 +6,7 @@
 //! | `rig` | an exporter that does what the wire asks of one, and no more |
 //! | `leases` | asking, waiting, holding, giving back |
 //! | `tunnels` | what comes through, and what is said when nothing does |
+//! | `session` | a session that is kept, and one that cleans up, when its tunnel is lost |
 //! | `clients` | which client is used |
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
@@ -14,4 +15,5 @@ mod clients;
 mod lab;
 mod leases;
 mod rig;
+mod session;
 mod tunnels;

@@ -30,7 +30,9 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 pub(crate) struct Rig {
     _task: AbortOnDropHandle<()>,
     listening: watch::Sender<bool>,
+    hang_ups: watch::Sender<usize>,
     said: watch::Receiver<ExporterStatus>,
+    link: Link,
 }
 
 #[derive(Clone)]
@@ -66,8 +68,9 @@ impl Rig {
         link.controller.register(request).await.unwrap();
         link.report(ExporterStatus::Available).await;
         let listening = watch::Sender::new(true);
-        let task = tokio::spawn(serve(link, listening.subscribe()));
-        Self { _task: AbortOnDropHandle::new(task), listening, said }
+        let hang_ups = watch::Sender::new(0);
+        let task = tokio::spawn(serve(link.clone(), listening.subscribe(), hang_ups.subscribe()));
+        Self { _task: AbortOnDropHandle::new(task), listening, hang_ups, said, link }
     }
 
     /// Waits until the lab knows that it is ready for its lease.
@@ -76,10 +79,22 @@ impl Rig {
         self.said.wait_for(|said| *said == ExporterStatus::LeaseReady).await.unwrap();
     }
 
+    /// Tells the lab something else.
+    #[allow(dead_code, reason = "as below")]
+    pub(crate) async fn reports(&self, status: ExporterStatus) {
+        self.link.clone().report(status).await;
+    }
+
     /// Whether it takes tunnels for its lease.
     #[allow(dead_code, reason = "not every test that brings this file in needs it")]
     pub(crate) fn listens(&self, listens: bool) {
         self.listening.send_replace(listens);
+    }
+
+    /// Drops every tunnel, as when the network was gone for a moment.
+    #[allow(dead_code, reason = "as above")]
+    pub(crate) fn hangs_up(&self) {
+        self.hang_ups.send_modify(|count| *count += 1);
     }
 }
 
@@ -103,7 +118,7 @@ impl Link {
     }
 }
 
-async fn serve(mut link: Link, listening: watch::Receiver<bool>) {
+async fn serve(mut link: Link, listening: watch::Receiver<bool>, hang_ups: watch::Receiver<usize>) {
     let request = link.asks(StatusRequest {});
     let mut told = link.controller.status(request).await.unwrap().into_inner();
     let mut lease: Option<(String, AbortOnDropHandle<()>)> = None;
@@ -116,7 +131,8 @@ async fn serve(mut link: Link, listening: watch::Receiver<bool>) {
         match name {
             Some(name) => {
                 link.report(ExporterStatus::LeaseReady).await;
-                let task = tokio::spawn(listen(link.clone(), name.clone(), listening.clone()));
+                let task =
+                    tokio::spawn(listen(link.clone(), name.clone(), listening.clone(), hang_ups.clone()));
                 lease = Some((name, AbortOnDropHandle::new(task)));
             }
             None => link.report(ExporterStatus::Available).await,
@@ -124,14 +140,30 @@ async fn serve(mut link: Link, listening: watch::Receiver<bool>) {
     }
 }
 
-async fn listen(mut link: Link, lease: String, mut listening: watch::Receiver<bool>) {
+async fn listen(
+    mut link: Link,
+    lease: String,
+    mut listening: watch::Receiver<bool>,
+    mut hang_ups: watch::Receiver<usize>,
+) {
     listening.wait_for(|listens| *listens).await.unwrap();
     let request = link.asks(ListenRequest { lease_name: lease });
     let mut dialled = link.controller.listen(request).await.unwrap().into_inner();
     // Dropping the set ends the tunnels.
     let mut tunnels = JoinSet::new();
-    while let Ok(Some(answer)) = dialled.message().await {
-        tunnels.spawn(tunnel(answer, link.options.clone(), link.target.clone()));
+    loop {
+        tokio::select! {
+            answer = dialled.message() => {
+                let Ok(Some(answer)) = answer else { return };
+                tunnels.spawn(tunnel(answer, link.options.clone(), link.target.clone()));
+            }
+            hang_up = hang_ups.changed() => {
+                if hang_up.is_err() {
+                    return;
+                }
+                tunnels.abort_all();
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use jumpstarter_core::ErrorKind;
-use jumpstarter_lease::{Acquiring, Held, Observer, Socket, Tunnels, Wanted};
+use jumpstarter_lease::{Held, Socket, Tunnels};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{UnixListener, UnixStream},
@@ -29,11 +29,7 @@ impl Line {
         let listener = UnixListener::bind(&target).unwrap();
         let rig = lab.rig("rig", &target).await;
         let me = lab.client("me").await;
-        let controller = lab.controller(&me).await;
-        let wanted = Wanted { selector: "board=demo".to_owned(), ..Wanted::default() };
-        let mut acquiring =
-            Acquiring::start(controller, wanted, Duration::from_secs(30), Observer::default()).unwrap();
-        let held = soon(acquiring.wait()).await.unwrap();
+        let held = lab.held(&me).await;
         Self { lab, rig, held, listener }
     }
 
@@ -132,11 +128,7 @@ async fn pitfall_k3_an_exporter_that_does_not_listen_yet_is_waited_for() {
     let rig = lab.rig("rig", &target).await;
     rig.listens(false);
     let me = lab.client("me").await;
-    let controller = lab.controller(&me).await;
-    let wanted = Wanted { selector: "board=demo".to_owned(), ..Wanted::default() };
-    let mut acquiring =
-        Acquiring::start(controller, wanted, Duration::from_secs(30), Observer::default()).unwrap();
-    let held = soon(acquiring.wait()).await.unwrap();
+    let held = lab.held(&me).await;
     // Longer than the lab itself waits for it.
     let impatient = soon(Tunnels::new(&held, Duration::from_secs(1)).open()).await.unwrap_err();
     assert_eq!(impatient.kind(), ErrorKind::Disconnected);

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use jumpstarter_life::{Effect, Event, Lease, Life, Moment, Now, Phase, Release, Settings, Stop, Verdict};
+use jumpstarter_life::{
+    Effect, End, Event, Lease, Life, Moment, Now, Phase, Release, Settings, Stop, Verdict,
+};
 use jumpstarter_protocol::v1::ExporterStatus as S;
 use proptest::prelude::*;
 
@@ -16,9 +18,10 @@ enum Move {
     Closed,
     Report(Answer),
     Release(Release),
+    Seen,
     EndSession,
-    Cut,
-    Register(bool),
+    Cut(Lost),
+    Register(Registering),
     Watch,
     Pass(u16),
     Due,
@@ -31,6 +34,26 @@ enum Move {
 enum Answer {
     Taken,
     Failed,
+    /// The controller knows nothing of reports.
+    Never,
+}
+
+/// How a connection is lost.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Lost {
+    Cut,
+    /// The controller does not let this exporter in, or not any more.
+    Refused,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Registering {
+    Taken,
+    Lost(Lost),
+}
+
+fn lost() -> impl Strategy<Value = Lost> {
+    prop_oneof![4 => Just(Lost::Cut), 1 => Just(Lost::Refused)]
 }
 
 fn moves() -> impl Strategy<Value = Move> {
@@ -41,11 +64,12 @@ fn moves() -> impl Strategy<Value = Move> {
         6 => prop_oneof![5 => Just(Verdict::Proceed), 2 => Just(Verdict::Failed), 1 => Just(Verdict::FailedAndExit)]
             .prop_map(Move::Hook),
         6 => Just(Move::Closed),
-        8 => prop_oneof![3 => Just(Answer::Taken), 1 => Just(Answer::Failed)].prop_map(Move::Report),
+        8 => prop_oneof![16 => Just(Answer::Taken), 5 => Just(Answer::Failed), 1 => Just(Answer::Never)].prop_map(Move::Report),
         4 => prop_oneof![Just(Release::Done), Just(Release::Failed), Just(Release::Unknown)].prop_map(Move::Release),
+        2 => Just(Move::Seen),
         2 => Just(Move::EndSession),
-        1 => Just(Move::Cut),
-        6 => prop::bool::weighted(0.8).prop_map(Move::Register),
+        1 => lost().prop_map(Move::Cut),
+        6 => prop_oneof![4 => Just(Registering::Taken), 1 => lost().prop_map(Registering::Lost)].prop_map(Move::Register),
         6 => Just(Move::Watch),
         3 => (0_u16..2000).prop_map(Move::Pass),
         6 => Just(Move::Due),
@@ -79,6 +103,12 @@ struct World {
     admitted: bool,
     ready: bool,
     known: Option<S>,
+    /// Whether the controller ever took this exporter.
+    registered: bool,
+    /// It did not, and said so.
+    refused: bool,
+    /// It takes no reports, and said so.
+    silent: bool,
     runs: BTreeMap<String, (u32, u32)>,
     failed: bool,
     termed: bool,
@@ -107,6 +137,9 @@ impl World {
             admitted: false,
             ready: false,
             known: None,
+            registered: false,
+            refused: false,
+            silent: false,
             runs: BTreeMap::new(),
             failed: false,
             termed: false,
@@ -173,6 +206,7 @@ impl World {
             }
             Effect::Report { number, report } => {
                 assert!(self.reporting.is_none(), "one report at a time");
+                assert!(!self.silent, "who takes no reports is sent none");
                 assert!(self.watching);
                 assert!(!report.release || report.status != S::Available);
                 if report.status == S::LeaseReady {
@@ -200,19 +234,63 @@ impl World {
             Effect::Leave(report) => {
                 assert_eq!(report.status, S::Offline);
                 assert!(self.open.is_none(), "nobody goes with open devices");
+                assert!(self.registered, "nobody takes leave of whom he does not know");
                 self.leaving = true;
             }
-            Effect::Exit(_) => {
+            Effect::Exit(end) => {
                 assert!(self.open.is_none() && self.hook.is_none());
+                assert_eq!(end == End::Refused, self.refused, "refused is who was never let in");
                 self.over = true;
             }
             Effect::Client(_) | Effect::StopListening => assert!(self.open.is_some()),
         }
     }
 
-    fn cut(&mut self) {
-        if std::mem::take(&mut self.watching) {
-            self.step(Event::Lost { refused: false });
+    /// The connection, or the attempt to make one, comes to nothing.
+    fn lose(&mut self, lost: Lost) {
+        let refused = lost == Lost::Refused;
+        if refused && !self.registered {
+            self.refused = true;
+            self.step(Event::Lost { refused });
+            assert!(self.over, "who was never let in ends at once");
+            return;
+        }
+        let (phase, stopping) = (self.life.phase(), self.life.is_stopping());
+        self.step(Event::Lost { refused });
+        if stopping && phase == Phase::Releasing {
+            assert_eq!(
+                self.life.phase(),
+                Phase::Leaving,
+                "who goes does not wait for a controller that is away"
+            );
+            return;
+        }
+        assert_eq!(
+            (self.life.phase(), self.life.is_stopping()),
+            (phase, stopping),
+            "a lease goes on, and so does the exporter"
+        );
+        if !matches!(phase, Phase::Leaving | Phase::Over) {
+            assert!(self.life.deadline().is_some(), "it comes back");
+        }
+    }
+
+    /// The controller answers a report.
+    fn answer(&mut self, answer: Answer) {
+        let Some((number, status, release)) = self.reporting.take() else { return };
+        if answer == Answer::Taken && self.watching {
+            self.known = Some(status);
+            if release {
+                self.lease = None;
+            }
+            self.step(Event::Reported(number));
+            if release && self.life.is_linked() {
+                self.step(self.said());
+            }
+        } else {
+            let never = answer == Answer::Never && self.watching;
+            self.silent |= never;
+            self.step(Event::ReportFailed { number, never });
         }
     }
 
@@ -250,22 +328,7 @@ impl World {
                 self.open = None;
                 self.step(Event::Closed);
             }
-            Move::Report(answer) => {
-                if let Some((number, status, release)) = self.reporting.take() {
-                    if answer == Answer::Taken && self.watching {
-                        self.known = Some(status);
-                        if release {
-                            self.lease = None;
-                        }
-                        self.step(Event::Reported(number));
-                        if release && self.life.is_linked() {
-                            self.step(self.said());
-                        }
-                    } else {
-                        self.step(Event::ReportFailed { number, never: false });
-                    }
-                }
-            }
+            Move::Report(answer) => self.answer(answer),
             Move::Release(release) => {
                 if let Some(name) = self.releasing.pop() {
                     let release = if self.watching { release } else { Release::Failed };
@@ -278,11 +341,19 @@ impl World {
                     }
                 }
             }
+            // A client may also have seen what is over by now.
+            Move::Seen if self.open.is_some() => self.step(Event::Seen),
             Move::EndSession if self.open.is_some() => self.step(Event::EndSession),
-            Move::Cut => self.cut(),
+            Move::Cut(lost) if std::mem::take(&mut self.watching) => self.lose(lost),
             Move::Register(taken) if self.registering => {
                 self.registering = false;
-                self.step(if taken { Event::Registered } else { Event::Lost { refused: false } });
+                match taken {
+                    Registering::Taken => {
+                        self.registered = true;
+                        self.step(Event::Registered);
+                    }
+                    Registering::Lost(lost) => self.lose(lost),
+                }
             }
             Move::Watch if self.watching && !self.life.is_linked() => self.step(self.said()),
             Move::Pass(time) => {
@@ -316,7 +387,7 @@ impl World {
         }
         for _ in 0..40 {
             for made in [
-                Move::Register(true),
+                Move::Register(Registering::Taken),
                 Move::Watch,
                 Move::Devices(true),
                 Move::Hook(Verdict::Proceed),
@@ -330,6 +401,26 @@ impl World {
             }
         }
     }
+}
+
+#[test]
+fn who_goes_and_waits_for_an_answer_goes_when_the_controller_is_away() {
+    let mut world = World::new(Settings::default());
+    for made in [
+        Move::Lease(Some(0)),
+        Move::Register(Registering::Taken),
+        Move::Watch,
+        Move::Devices(false),
+        Move::Due,
+        Move::Hangup,
+        Move::Closed,
+        Move::Cut(Lost::Cut),
+    ] {
+        world.make(made);
+    }
+    assert_eq!(world.life.phase(), Phase::Leaving);
+    world.settle();
+    assert!(world.over);
 }
 
 proptest! {
@@ -350,8 +441,10 @@ proptest! {
         } else {
             prop_assert_eq!(world.life.phase(), Phase::Free);
             prop_assert!(!world.life.is_stopping(), "who was asked to stop has stopped");
-            prop_assert_eq!(world.known, Some(S::Available));
-            prop_assert!(world.life.is_reported());
+            if !world.silent {
+                prop_assert_eq!(world.known, Some(S::Available));
+                prop_assert!(world.life.is_reported());
+            }
             prop_assert_eq!(world.life.deadline(), None, "nothing wakes an exporter that nobody has");
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jumpstarter_life::{
     Effect, End, Event, FAREWELL, GLIMPSE, Lease, Life, Moment, Now, Phase, Release, SHOWN, Settings, Stop,
-    Verdict,
+    UNSEEN, Verdict,
 };
 use jumpstarter_protocol::v1::ExporterStatus as S;
 
@@ -176,6 +176,7 @@ fn pitfall_l7_an_old_controller_is_told_of_the_release_with_a_status_that_gets_n
     scene.take(leased("b"));
     scene.take(Event::Opened);
     scene.take(ended(Moment::Before, Verdict::Failed));
+    scene.take(Event::Seen);
     let effects = scene.wait(SHOWN);
     assert!(!effects.iter().any(|effect| matches!(effect, Effect::Release(_))), "{effects:?}");
 }
@@ -208,8 +209,42 @@ fn pitfall_l9_devices_that_cannot_be_opened_end_the_lease_and_not_the_exporter()
 fn pitfall_h10_after_lease_does_not_run_for_a_lease_that_never_got_ready() {
     let mut scene = Scene::to(HOOKS, Phase::Before);
     assert_eq!(shows(&scene.take(ended(Moment::Before, Verdict::Failed))), [S::BeforeLeaseHookFailed]);
+    scene.take(Event::Seen);
     let effects = scene.wait(SHOWN);
     assert_eq!(effects, [Effect::StopListening, Effect::Close, Effect::Release("a".to_owned())]);
+}
+
+#[test]
+fn the_controller_lets_clients_in_until_one_has_seen_that_before_lease_failed() {
+    let mut scene = Scene::to(HOOKS, Phase::Before);
+    assert_eq!(shows(&scene.take(ended(Moment::Before, Verdict::Failed))), [S::BeforeLeaseHookFailed]);
+    assert_eq!(scene.wait(SHOWN * 5), []);
+    assert_eq!(
+        scene.told.last(),
+        Some(&S::BeforeLeaseHook),
+        "with the hook's failure, it would let nobody in"
+    );
+    assert_eq!(scene.take(Event::Seen), []);
+    assert_eq!(scene.told.last(), Some(&S::BeforeLeaseHookFailed));
+    // Seen again is no reason to show it for longer.
+    scene.wait(SHOWN / 2);
+    assert_eq!(scene.take(Event::Seen), []);
+    assert!(scene.wait(SHOWN / 2).contains(&Effect::Release("a".to_owned())));
+
+    // Nobody comes.
+    let mut scene = Scene::to(HOOKS, Phase::Before);
+    scene.take(ended(Moment::Before, Verdict::Failed));
+    assert_eq!(scene.life.deadline(), Some(scene.at + UNSEEN));
+    assert_eq!(scene.wait(UNSEEN), []);
+    assert_eq!(scene.told.last(), Some(&S::BeforeLeaseHookFailed));
+    assert!(scene.wait(SHOWN).contains(&Effect::Release("a".to_owned())));
+
+    // Whoever has seen it gives the lease back, and nobody else has to wait.
+    let mut scene = Scene::to(HOOKS, Phase::Before);
+    scene.take(ended(Moment::Before, Verdict::Failed));
+    scene.wait(GLIMPSE);
+    scene.take(Event::Seen);
+    assert_eq!(scene.take(Event::Said(None)), [Effect::StopListening, Effect::Close]);
 }
 
 #[test]
@@ -231,9 +266,11 @@ fn pitfall_l13_a_controller_that_takes_no_reports_is_not_asked_again() {
 fn pitfall_l14_a_hook_that_wants_the_exporter_to_stop_lets_the_client_see_why() {
     let mut scene = Scene::to(HOOKS, Phase::Before);
     scene.take(ended(Moment::Before, Verdict::FailedAndExit));
-    assert_eq!(scene.told.last(), Some(&S::BeforeLeaseHookFailed));
     assert_eq!(scene.wait(SHOWN * 5), []);
     // The client has seen it, and gives the lease back.
+    scene.take(Event::Seen);
+    assert_eq!(scene.told.last(), Some(&S::BeforeLeaseHookFailed));
+    assert_eq!(scene.wait(SHOWN * 5), []);
     scene.take(Event::Said(None));
     scene.wait(Duration::ZERO);
     let effects = scene.take(Event::Closed);

@@ -2,19 +2,36 @@
 
 use std::path::Path;
 
-const BEGIN: &str = "<!-- The machine, printed by the tests of jumpstarter-life. -->\n";
-const END: &str = "<!-- End of the machine. -->";
+type Print = fn() -> String;
+
+/// The tables of the page, by what begins and ends them.
+const TABLES: [(&str, &str, Print); 2] = [
+    (
+        "<!-- The machine, printed by the tests of jumpstarter-life. -->\n",
+        "<!-- End of the machine. -->",
+        jumpstarter_life::table::markdown,
+    ),
+    (
+        "<!-- Registering, printed by the tests of jumpstarter-life. -->\n",
+        "<!-- End of registering. -->",
+        jumpstarter_life::table::registering,
+    ),
+];
 
 #[test]
-fn the_table_in_the_documentation_is_printed_from_the_machine() {
+fn the_tables_in_the_documentation_are_printed_from_the_machine() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/exporter-life.md");
-    let text = std::fs::read_to_string(&page).unwrap();
-    let (before, rest) = text.split_once(BEGIN).expect("the page has a place for the table");
-    let (shown, after) = rest.split_once(END).expect("the table has an end");
-    let table = jumpstarter_life::table::markdown();
-    if std::env::var_os("JUMPSTARTER_WRITE_TABLES").is_some() {
-        std::fs::write(&page, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
-        return;
+    let mut text = std::fs::read_to_string(&page).unwrap();
+    for (begin, end, print) in TABLES {
+        let (before, rest) = text.split_once(begin).expect("the page has a place for the table");
+        let (shown, after) = rest.split_once(end).expect("the table has an end");
+        let table = print();
+        if std::env::var_os("JUMPSTARTER_WRITE_TABLES").is_some() {
+            let new = format!("{before}{begin}{table}{end}{after}");
+            std::fs::write(&page, &new).unwrap();
+            text = new;
+            continue;
+        }
+        assert_eq!(shown, table, "run this test with JUMPSTARTER_WRITE_TABLES=1 and read what has changed");
     }
-    assert_eq!(shown, table, "run this test with JUMPSTARTER_WRITE_TABLES=1 and read what has changed");
 }

@@ -107,6 +107,25 @@ async fn what_is_left_in_the_background_lives_until_the_driver_closes() -> Resul
     Ok(())
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_this_process_takes_from_others_is_gone_when_it_has_ended() -> Result<()> {
+    // As `jmp shell` and the first process of a container.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).expect("allowed to everybody");
+    let jobs = Jobs::default();
+    let output = jobs.output(&sh("sleep 0.2 >/dev/null 2>&1 & echo $!")).await?;
+    let process = String::from_utf8_lossy(&output.output).trim().to_owned();
+    gone(&process).await;
+    let forgotten = async {
+        while jobs.left_behind() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), forgotten).await.expect("nobody is left");
+    jobs.close().await;
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_command_ends_although_something_holds_its_output() -> Result<()> {
     let jobs = Jobs::default();

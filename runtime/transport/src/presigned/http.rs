@@ -13,12 +13,12 @@ use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use super::transfer::{Download, Upload};
 use super::url::Url;
-use super::{Error, Method, REDIRECTS, Request, TIME_LIMIT};
+use super::{Error, Method, REDIRECTS, Request, SILENCE, TIME_LIMIT};
 
 /// Most bytes of an answer that wait in memory for their reader; also the limit for an answer's head.
 const BUFFER: usize = 64 * 1024;
@@ -35,6 +35,7 @@ const OF_A_CONNECTION: [HeaderName; 5] =
 #[derive(Clone)]
 pub struct Http {
     time_limit: Duration,
+    silence: Duration,
     tls: Option<Arc<rustls::ClientConfig>>,
 }
 
@@ -47,12 +48,18 @@ impl Default for Http {
 impl Http {
     /// With the usual [time limit](TIME_LIMIT) and the trust roots of this machine.
     pub fn new() -> Self {
-        Self { time_limit: TIME_LIMIT, tls: None }
+        Self { time_limit: TIME_LIMIT, silence: SILENCE, tls: None }
     }
 
     /// With another limit for a whole transfer.
     pub fn with_time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = limit;
+        self
+    }
+
+    /// With another limit for a server of which nothing comes.
+    pub fn with_silence(mut self, limit: Duration) -> Self {
+        self.silence = limit;
         self
     }
 
@@ -70,19 +77,21 @@ impl Http {
             return Err(Error::Handle("the method is PUT, but the driver reads: use GET".to_owned()));
         }
         let limit = Limit::start(Method::Get, self.time_limit, &request.url);
-        limit.apply(self.follow(request, &limit)).await
+        let silence = Silence { limit: self.silence, url: request.url.redacted() };
+        limit.apply(self.follow(request, &limit, &silence)).await
     }
 
-    async fn follow(&self, request: &Request, limit: &Limit) -> Result<Download, Error> {
+    async fn follow(&self, request: &Request, limit: &Limit, silence: &Silence) -> Result<Download, Error> {
         let mut url = request.url.clone();
         let mut headers = request.headers.clone();
         for _ in 0..=REDIRECTS {
             let message = message(Method::Get, &url, &headers, http_body_util::Empty::<Bytes>::new())?;
             let mut exchange = self.connect(Method::Get, &url).await?;
-            let response = exchange.ask(message).await?;
+            let response = silence.apply(exchange.ask(message)).await?;
             if !is_redirect(response.status()) {
                 limit.check(&response)?;
-                return Download::new(response, exchange.connection, limit.clone(), url.redacted());
+                let silence = Silence { url: url.redacted(), ..*silence };
+                return Download::new(response, exchange.connection, limit.clone(), silence);
             }
             let refused = |reason: String| Error::Redirect { url: url.redacted(), reason };
             let location = response
@@ -156,6 +165,22 @@ impl Http {
             .await
             .map_err(|error| failed(format!("TLS with {}: {error}", url.host)))?;
         Exchange::open(secured, method, url).await
+    }
+}
+
+/// How long a server may say nothing, and where it is, redacted.
+pub(super) struct Silence {
+    pub(super) limit: Duration,
+    pub(super) url: String,
+}
+
+impl Silence {
+    pub(super) fn error(&self) -> Error {
+        Error::Silent { seconds: self.limit.as_secs_f64().to_string(), url: self.url.clone() }
+    }
+
+    async fn apply<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        timeout(self.limit, work).await.unwrap_or_else(|_| Err(self.error()))
     }
 }
 

@@ -480,6 +480,30 @@ async fn the_time_limit_covers_connecting_answer_and_body() {
     drop(server.await);
 }
 
+#[tokio::test]
+async fn a_server_of_which_nothing_comes_is_not_waited_for_as_long_as_a_transfer_may_take() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        // One that does not answer, and one that stops in the middle.
+        let silent = listener.accept().await.unwrap();
+        let (mut socket, _) = listener.accept().await.unwrap();
+        socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nonly").await.unwrap();
+        (silent, socket)
+    });
+    let http = Http::new().with_silence(Duration::from_millis(200));
+    let expected = format!("Presigned HTTP GET: the server has sent nothing for 0.2s: {url}");
+    let error = http.get(&get(&url)).await.err().unwrap();
+    assert_eq!(error.to_string(), expected);
+    let mut download = http.get(&get(&url)).await.unwrap();
+    assert_eq!(download.next().await.unwrap().unwrap(), "only");
+    // A reader that takes its time is not the server's fault: the time begins when it waits.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let error = read(download).await.unwrap_err();
+    assert_eq!(error.to_string(), expected);
+    drop(server.await);
+}
+
 #[test]
 fn the_text_of_the_real_limit_is_upstreams() {
     let error = Error::TimedOut {

@@ -14,11 +14,11 @@ use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::{Body as _, Frame, Incoming};
 use jumpstarter_core::resource::SinkBody;
 use tokio::sync::mpsc;
-use tokio::time::{Sleep, sleep_until};
+use tokio::time::{Sleep, sleep, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::http::{Exchange, Limit, with_causes};
+use super::http::{Exchange, Limit, Silence, with_causes};
 use super::{Error, Method};
 use crate::codec::{self, Coded, Encoding, Framing, PIECE};
 
@@ -30,8 +30,10 @@ pub struct Download {
     length: Option<u64>,
     deadline: Pin<Box<Sleep>>,
     limit: Limit,
-    /// Where the body comes from after redirects, redacted.
-    url: String,
+    /// With where the body comes from after redirects.
+    silence: Silence,
+    /// When the server has been silent for too long, while somebody waits for it.
+    quiet: Option<Pin<Box<Sleep>>>,
     over: bool,
     _connection: AbortOnDropHandle<()>,
 }
@@ -41,12 +43,12 @@ impl Download {
         response: Response<Incoming>,
         connection: impl Future<Output = hyper::Result<()>> + Send + 'static,
         limit: Limit,
-        url: String,
+        silence: Silence,
     ) -> Result<Self, Error> {
-        let framing = framing(&response, &url)?;
+        let framing = framing(&response, &silence.url)?;
         let body = response.into_body();
         let length = if framing.is_none() { body.size_hint().exact() } else { None };
-        let place = url.clone();
+        let place = silence.url.clone();
         let body = body
             .into_data_stream()
             .map(move |piece| {
@@ -68,7 +70,8 @@ impl Download {
             length,
             deadline: Box::pin(sleep_until(limit.at)),
             limit,
-            url,
+            silence,
+            quiet: None,
             over: false,
             _connection: AbortOnDropHandle::new(connection),
         })
@@ -92,14 +95,25 @@ impl Stream for Download {
             Some(Err(this.limit.error()))
         } else {
             match this.body.poll_next_unpin(context) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(item) => item,
+                Poll::Pending => {
+                    let limit = this.silence.limit;
+                    let quiet = this.quiet.get_or_insert_with(|| Box::pin(sleep(limit)));
+                    if quiet.as_mut().poll(context).is_pending() {
+                        return Poll::Pending;
+                    }
+                    Some(Err(this.silence.error()))
+                }
+                Poll::Ready(item) => {
+                    // Time in which nobody asks for anything is nobody's silence.
+                    this.quiet = None;
+                    item
+                }
             }
         };
         this.over = !matches!(item, Some(Ok(_)));
         Poll::Ready(item.map(|piece| {
             piece.map_err(|error| match error {
-                Error::Content { reason, .. } => Error::Content { url: this.url.clone(), reason },
+                Error::Content { reason, .. } => Error::Content { url: this.silence.url.clone(), reason },
                 other => other,
             })
         }))

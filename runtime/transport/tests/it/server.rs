@@ -66,8 +66,15 @@ async fn a_connection_in_memory_carries_calls_until_it_is_lost() {
 async fn failed_connections_say_where_and_why() {
     let absent = connect::connect(&Endpoint::Unix("/nonexistent/socket".into()), &Options::default()).await;
     let absent = absent.expect_err("there is none");
-    assert_eq!(absent.kind(), ErrorKind::Absent);
+    // It is no device that is not there.
+    assert_eq!(absent.kind(), ErrorKind::Disconnected);
     assert!(absent.message().starts_with("cannot connect to /nonexistent/socket: "), "{absent}");
+
+    // No name below `.invalid` leads anywhere (RFC 6761, section 6.4).
+    let nobody = Endpoint::parse("nobody.invalid:1").expect("an endpoint");
+    let unknown = connect::connect(&nobody, &clear_text()).await.expect_err("there is nobody of that name");
+    assert_eq!(unknown.kind(), ErrorKind::Disconnected);
+    assert!(unknown.message().starts_with("cannot connect to nobody.invalid:1: "), "{unknown}");
 
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
     let address = listener.local_addr().expect("bound").to_string();

@@ -36,6 +36,22 @@ async fn the_directory_and_its_sockets_vanish_with_their_owner() {
     assert!(!parent.exists());
 }
 
+#[test]
+fn what_a_program_that_was_killed_has_left_goes_with_the_next_directory() {
+    let place = tempfile::tempdir().expect("a place");
+    let (used, killed) =
+        (RuntimeDirectory::create_in(place.path()), place.path().join("jumpstarter-run-12345678"));
+    let used = used.expect("a directory");
+    fs::create_dir(&killed).expect("a directory");
+    fs::write(killed.join(MAIN), "").expect("a file");
+    // Whoever locks nothing cannot be told from somebody dead.
+    fs::create_dir(place.path().join("jumpstarter-12345678")).expect("a directory");
+    let next = RuntimeDirectory::create_in(place.path()).expect("a directory");
+    assert!(!killed.exists());
+    assert!(used.path().exists() && next.path().exists());
+    assert!(place.path().join("jumpstarter-12345678").exists());
+}
+
 #[tokio::test]
 async fn pitfall_p8_an_existing_socket_is_never_unlinked() {
     let directory = RuntimeDirectory::create().expect("a directory");

@@ -127,9 +127,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts one: `lab`, `router` or `exporter`.
-    pub(crate) async fn start(role: &str, folder: &Path) -> Self {
-        let mut child = Command::new(env::current_exe().expect("this program"))
+    fn spawn(role: &str, folder: &Path) -> Child {
+        Command::new(env::current_exe().expect("this program"))
             .args(["--exact", "faults::process::a_process_of_its_own", "--nocapture", "--test-threads=1"])
             .env(ROLE, role)
             .env(FOLDER, folder)
@@ -137,7 +136,12 @@ impl Process {
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .expect("it starts");
+            .expect("it starts")
+    }
+
+    /// Starts one: `lab`, `router` or `exporter`.
+    pub(crate) async fn start(role: &str, folder: &Path) -> Self {
+        let mut child = Self::spawn(role, folder);
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let ready = async {
             while let Some(line) = lines.next_line().await.expect("text") {
@@ -153,11 +157,11 @@ impl Process {
         Self { child, address }
     }
 
-    /// The same, killed at any moment, ready or not.
+    /// The same, killed at any moment, ready or not. It is gone when this returns, and holds nothing any more.
     pub(crate) async fn start_and_kill(role: &str, folder: &Path, after: std::time::Duration) {
-        let _ = tokio::time::timeout(after, Self::start(role, folder)).await.map(|process| async {
-            process.kill().await;
-        });
+        let mut child = Self::spawn(role, folder);
+        tokio::time::sleep(after).await;
+        child.kill().await.expect("killed");
     }
 
     fn pid(&self) -> Pid {

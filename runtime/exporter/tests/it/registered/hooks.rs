@@ -76,6 +76,102 @@ async fn hooks_run_around_a_lease_and_their_lines_reach_its_client_in_order_and_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn pitfall_h6_what_before_lease_writes_is_below_the_message_of_the_day_of_its_lease_only() {
+    let mut lab = Lab::start().await;
+    let notes = lab.path().join("notes");
+    let before = format!(
+        "{{script: 'test ! -s $JMP_MOTD_FILE && stat -c %a $JMP_MOTD_FILE && printf \"\\n  for $LEASE_NAME\\n\\n\" >> $JMP_MOTD_FILE; echo $JMP_MOTD_FILE >> {}; exit 3'}}",
+        notes.display()
+    );
+    let text = hooks(&before, "{script: 'echo ${JMP_MOTD_FILE-none at all}'}") + "motd: |\n  Welcome.\n";
+    let rig = Rig::start(lab.file(&text).await);
+    lab.free().await;
+    let me = lab.client("me").await;
+    for name in ["one", "two"] {
+        me.lease(name).await;
+        let connection = me.connect(name).await;
+        let message = until(&connection, S::LeaseReady).await;
+        assert!(message.contains("[HOOK_WARNING]") && message.contains("exit code 3"), "{message}");
+        assert_eq!(connection.report().await.unwrap().motd, format!("Welcome.\nfor {name}"));
+        me.give_back(name).await;
+        lab.free().await;
+        connection.close();
+    }
+    rig.says("none at all").await;
+    assert!(rig.lines().iter().any(|line| line.ends_with("600")), "{:?}", rig.lines());
+    rig.stop().await;
+    lab.end().await;
+    let notes = std::fs::read_to_string(notes).unwrap();
+    assert_eq!(notes.lines().count(), 2);
+    for file in notes.lines() {
+        assert!(!std::path::Path::new(file).exists(), "{file}");
+    }
+}
+
+/// The message of the day in a lease with this hook before it, at this status; the exporter has said `says` by then.
+async fn motd(before: &str, status: S, file: &str, says: Option<&str>) -> String {
+    let mut lab = Lab::start().await;
+    let rig = Rig::start(lab.file(&(hooks(before, "{script: 'true'}") + file)).await);
+    lab.free().await;
+    let me = lab.client("me").await;
+    me.lease("one").await;
+    let connection = me.connect("one").await;
+    until(&connection, status).await;
+    let motd = connection.report().await.expect("a report").motd;
+    if let Some(says) = says {
+        rig.says(says).await;
+    }
+    me.give_back("one").await;
+    lab.free().await;
+    connection.close();
+    rig.stop().await;
+    lab.end().await;
+    motd
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pitfall_h6_a_hook_that_fails_its_lease_adds_nothing_to_the_message_of_the_day() {
+    let failing = "{script: 'echo secret > $JMP_MOTD_FILE; exit 1', onFailure: endLease}";
+    assert_eq!(motd(failing, S::BeforeLeaseHookFailed, "motd: Welcome.\n", None).await, "Welcome.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pitfall_h6_what_has_taken_the_place_of_the_file_is_not_read_and_that_is_said() {
+    let linking = "{script: 'ln -sf /etc/passwd $JMP_MOTD_FILE'}";
+    let says = "what beforeLease wrote to JMP_MOTD_FILE is not shown: it is not a regular file any more";
+    assert_eq!(motd(linking, S::LeaseReady, "", Some(says)).await, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hook_that_prints_as_much_as_a_build_does_reaches_its_client_in_order_and_whole() {
+    const LINES: usize = 9000;
+    let mut lab = Lab::start().await;
+    let count = format!("{{script: 'seq {LINES}'}}");
+    let rig = Rig::start(lab.file(&hooks(&count, &count)).await);
+    lab.free().await;
+    let me = lab.client("me").await;
+    me.lease("one").await;
+    // The first hook is well under way, or through, when its client comes.
+    let connection = me.connect("one").await;
+    until(&connection, S::LeaseReady).await;
+    let lines = follow(&connection);
+    assert!(connection.end_session().await.unwrap().begun);
+    until(&connection, S::Available).await;
+    me.give_back("one").await;
+    lab.free().await;
+    connection.close();
+    let lines = soon("the end of the log", lines).await.unwrap();
+    for hook in ["before", "after"] {
+        let start = format!("exporter:{hook}Lease: ");
+        let seen: Vec<_> = lines.iter().filter_map(|line| line.strip_prefix(&start)).collect();
+        let expected: Vec<_> = (1..=LINES).map(|number| number.to_string()).collect();
+        assert!(seen == expected, "{hook}: {} of {LINES} lines, the last {:?}", seen.len(), seen.last());
+    }
+    rig.stop().await;
+    lab.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pitfall_h5_clients_look_on_during_before_lease_and_touch_nothing() {
     let mut lab = Lab::start().await;
     let gate = lab.path().join("gate");
@@ -170,6 +266,27 @@ async fn pitfall_h10_a_failed_before_lease_gives_the_lease_back_without_after_le
     let lines = rig.lines();
     assert!(lines.iter().any(|line| line.contains("exit code 3")), "{lines:?}");
     assert!(!lines.iter().any(|line| line == "never"), "{lines:?}");
+    rig.stop().await;
+    lab.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_comes_when_before_lease_has_failed_is_let_in_to_see_it() {
+    let mut lab = Lab::start().await;
+    let rig =
+        Rig::start(lab.file(&hooks("{script: 'exit 3', onFailure: endLease}", "{script: 'true'}")).await);
+    lab.free().await;
+    let me = lab.client("me").await;
+    me.lease("one").await;
+    rig.says("exit code 3").await;
+    // The controller lets nobody in to an exporter of which it knows that.
+    let connection = me.connect("one").await;
+    let why = until(&connection, S::BeforeLeaseHookFailed).await;
+    assert!(why.contains("exit code 3"), "{why}");
+    lab.until("Exporter", "rig", |exporter| exporter["status"]["exporterStatus"] == "BeforeLeaseHookFailed")
+        .await;
+    lab.until("Lease", "one", |lease| lease["status"]["ended"] == true).await;
+    lab.free().await;
     rig.stop().await;
     lab.end().await;
 }
