@@ -274,7 +274,7 @@ async fn ten_thousand_calls_leave_nothing_behind() -> Result<()> {
     for _ in 0..200 {
         shell.run("instant", [], []).await?;
     }
-    let before = Held::now();
+    let before = Held::now().with_log();
     let workers = (0..AT_ONCE).map(async |worker| -> Result<()> {
         for round in (worker..ROUNDS).step_by(AT_ONCE) {
             if round % 10 == 0 {

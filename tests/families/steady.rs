@@ -52,6 +52,12 @@ impl Held {
         Self { descriptors, tasks: Handle::current().metrics().num_alive_tasks(), resident }
     }
 
+    /// The same for a driver that logs each call: a session keeps so much of its log for readers that come later.
+    pub(crate) fn with_log(mut self) -> Self {
+        self.resident += (jumpstarter_session::LOG_CAPACITY / 1024) as u64;
+        self
+    }
+
     fn exceeds(self, before: Self) -> bool {
         self.descriptors > before.descriptors
             || self.tasks > before.tasks

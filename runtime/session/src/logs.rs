@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 /// come, and nobody who prints can be made to wait for somebody who may never come.
 pub const CAPACITY: usize = 8 << 20;
 
-/// What a line costs beside its text, in bytes, roughly.
-const LINE: usize = 256;
+/// What a line costs beside its text, in bytes, roughly: itself, and who says it in which operation.
+const LINE: usize = 448;
 
 /// How many lines that others were told already are told to a reader that comes later.
 const TOLD: u64 = 256;
