@@ -134,6 +134,8 @@ pub(crate) fn find<'a, W: Word>(root: &'a W, name: &str, words: Vec<OsString>) -
     let mut path = name.to_owned();
     let mut words = words;
     let mut groups = Vec::new();
+    // The commands above, which have options of their own.
+    let mut above: Vec<(String, Command)> = Vec::new();
     while let Some(known) = word.words() {
         let command = prepared(word.arguments());
         let place = Place::of(&path, &command, true);
@@ -158,6 +160,7 @@ pub(crate) fn find<'a, W: Word>(root: &'a W, name: &str, words: Vec<OsString>) -
         let next =
             resolve(known, typed).map_err(|message| place.wrong(word.refused(typed).unwrap_or(message)))?;
         words = rest.get_many::<OsString>("").unwrap_or_default().cloned().collect();
+        above.push((path.clone(), command));
         path = format!("{path} {}", next.name());
         word = next;
         groups.push(matches);
@@ -169,7 +172,7 @@ pub(crate) fn find<'a, W: Word>(root: &'a W, name: &str, words: Vec<OsString>) -
         ErrorKind::DisplayHelp => {
             Stop::Help { text: help::text(&path, &command, &word.about(), None), code: 0 }
         }
-        _ => place.wrong(explain(&error, &command)),
+        _ => place.wrong(elsewhere(&error, &path, &above).unwrap_or_else(|| explain(&error, &command))),
     })?;
     Ok(Found { word, place, matches, groups })
 }
@@ -231,6 +234,21 @@ pub(crate) fn resolve<'a, W: Word>(known: &'a [W], typed: &str) -> Result<&'a W,
             Err(format!("Too many matches: {}", names.join(", ")))
         }
     }
+}
+
+/// An option that a command above has, and that was typed behind this one. `above` are those with how they are typed.
+fn elsewhere(error: &clap::Error, path: &str, above: &[(String, Command)]) -> Option<String> {
+    let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidArg) else { return None };
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let long = typed.strip_prefix("--")?.split('=').next()?;
+    let (group, option) = above.iter().rev().find_map(|(group, command)| {
+        let option = command.get_arguments().find(|arg| arg.get_long() == Some(long))?;
+        Some((group, help::spelling(option)))
+    })?;
+    let rest = path.strip_prefix(group.as_str())?;
+    Some(format!("'--{long}' is an option of '{group}': write '{group} {option}{rest}'."))
 }
 
 /// What is wrong with the arguments, in the words that users of this command line know.

@@ -41,7 +41,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "jumpstarter-client",
         &["jumpstarter-protocol", "jumpstarter-core", "jumpstarter-transport", "jumpstarter-files"],
     ),
-    ("jumpstarter-login", &["jumpstarter-core"]),
+    ("jumpstarter-login", &["jumpstarter-core", "jumpstarter-transport"]),
     ("jumpstarter-life", &["jumpstarter-protocol"]),
     (
         "jumpstarter-lease",

@@ -108,7 +108,16 @@ async fn known(
     insecure: bool,
 ) -> Result<Known, Stop> {
     let authority = match invocation.text("ca") {
-        Some(file) => Some(files::read(Path::new(file))?.text),
+        Some(file) => {
+            let text = files::read(Path::new(file))?.text;
+            let read = fingerprint(text.as_bytes()).map_err(|error| error.context(file))?;
+            if read.is_none() {
+                return Err(Stop::configuration(format!(
+                    "{file} has no certificate; expected PEM with -----BEGIN CERTIFICATE-----"
+                )));
+            }
+            Some(text)
+        }
         None => before.authority.clone(),
     };
     let notes = Notes { authority, ..before.clone() };

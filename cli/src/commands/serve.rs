@@ -13,6 +13,8 @@ use jumpstarter_lab::{
     Data, LabConfig, Protection, Serving, Settings, certificate::is_name, config::is_endpoint,
 };
 
+use jumpstarter_transport::server::Identity;
+
 use crate::{
     commands::{Invocation, share},
     files, logging, output,
@@ -111,7 +113,12 @@ pub(crate) fn run(invocation: &Invocation<'_>) -> Outcome {
                         Stop::configuration(format!("cannot read {path}: {}", files::reason(&error)))
                     })
                 };
-                Protection::Given { chain: read(chain)?, key: read(key)? }
+                let (certificate, secret) = (read(chain)?, read(key)?);
+                runtime::choose_tls();
+                Identity::from_pem(&certificate, &secret).map_err(|error| {
+                    Stop::configuration(format!("--tls-cert {chain}, --tls-key {key}: {}", error.message()))
+                })?;
+                Protection::Given { chain: certificate, key: secret }
             }
             (false, Some(_), Some(_)) => {
                 return Err(place.wrong(
@@ -149,7 +156,7 @@ async fn serve(folder: PathBuf, settings: Settings, invited: &[String]) -> Outco
     let mut signals = Signals::listen()?;
     let data = Data::open(&folder).map_err(Stop::configuration)?;
     let new = data.is_new();
-    let mut serving = Serving::start(data, &settings).await.map_err(Stop::infrastructure)?;
+    let mut serving = Serving::start(data, &settings).await.map_err(Stop::configuration)?;
     tracing::info!(address = %serving.address, endpoint = serving.endpoint, data = %folder.display(), "the lab is ready");
     for name in invited {
         // A secret: it goes to whoever looks, and not into the log.

@@ -75,6 +75,35 @@ fn what_a_lab_refuses_is_its_callers_mistake() {
         let words = ["admin", "--lab", "lab", "create", "client", "me", "--unsafe", "--out", out];
         run(place.jmp(&words).env("JMP_EXIT_CODES", "kind"))
     });
+    place.file("bad.pem", "rubbish");
+    let admin = ["admin", "--lab", "lab"];
+    assert_eq!(code(&run(&mut place.jmp(&[&admin[..], &["backup", "copy.db"]].concat()))), 0);
+    let given = [
+        "serve",
+        "--data",
+        "other",
+        "--listen",
+        "127.0.0.1:0",
+        "--tls-cert",
+        "bad.pem",
+        "--tls-key",
+        "bad.pem",
+    ];
+    place.file("routers.yaml", "routers: {north: {endpoint: 'north:8083', tls: {ca: bad.pem}}}\n");
+    let config = ["serve", "--data", "other", "--listen", "127.0.0.1:0", "--config", "routers.yaml"];
+    for (words, says, kind) in [
+        (&[&admin[..], &["create", "client", "a b"]].concat()[..], "`a b` cannot be a name", USAGE),
+        (&[&admin[..], &["backup", "copy.db"]].concat(), "copy.db exists already", USAGE),
+        (&[&admin[..], &["restore", "copy.db"]].concat(), "another lab runs in lab", CONFIGURATION),
+        (&["serve", "--data", "lab", "--listen", "127.0.0.1:0"], "another lab runs in lab", CONFIGURATION),
+        (&given, "--tls-cert bad.pem, --tls-key bad.pem: there is no certificate in the file", CONFIGURATION),
+        (&config, "router north: bad.pem has no certificate", CONFIGURATION),
+        (&["admin", "get", "client", "--lab", "lab"], "write 'jmp admin --lab DIR get client'", USAGE),
+    ] {
+        let refused = run(place.jmp(words).env("JMP_EXIT_CODES", "kind"));
+        assert!(stderr(&refused).contains(says), "{words:?}: {}", stderr(&refused));
+        assert_eq!(code(&refused), kind, "{words:?}: {}", stderr(&refused));
+    }
     let asked = |words: &[&str]| {
         let words = [&words[..2], &["--client-config", "one.yaml"], &words[2..]].concat();
         let output = run(place.jmp(&words).env("JMP_EXIT_CODES", "kind"));

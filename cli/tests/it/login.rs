@@ -32,7 +32,16 @@ fn a_lab_without_a_provider_takes_the_token_that_it_gave_and_gives_another() {
     let words = ["login", &target, "--unsafe", "--nointeractive", "--token-file", "-"];
     let stranger = run_with(&mut desk.jmp(&words), &given);
     assert_eq!(code(&stranger), 1);
-    assert!(stderr(&stranger).contains("trust its authority with --ca FILE"), "{}", stderr(&stranger));
+    let said = "certificate is not trusted: nobody who is trusted here issued it; trust its authority with --ca FILE, a lab by";
+    assert!(stderr(&stranger).contains(said), "{}", stderr(&stranger));
+    desk.file("bad.pem", "rubbish");
+    for (option, value, says) in [
+        ("--ca", "bad.pem", "Error: bad.pem has no certificate; expected PEM with"),
+        ("--fingerprint", "zz", "Error: \"zz\" is no fingerprint: it has 64 hexadecimal digits"),
+    ] {
+        let wrong = run_with(&mut desk.jmp(&[&words[..], &[option, value]].concat()), &given);
+        assert!(stderr(&wrong).contains(says), "{}", stderr(&wrong));
+    }
     let other = "0".repeat(64);
     let other = run_with(&mut desk.jmp(&[&words[..], &["--fingerprint", &other]].concat()), &given);
     assert!(stderr(&other).contains("is not the lab with this fingerprint"), "{}", stderr(&other));

@@ -152,6 +152,10 @@ impl<F: Fetch> Admin<F> {
             return Err(bad("the object has no `metadata.name`"));
         }
         prepare(&mut object);
+        // Before the store does, whose words are those of an API server: without a code.
+        let key = jumpstarter_store::Key::new(K::KIND, self.lab.namespace(), object.name_any());
+        key.check().map_err(|error| bad(error.to_string()))?;
+        validation::check_new(&object).map_err(|error| bad(error.to_string()))?;
         Ok(self.shown(&*self.lab.create(&object).await?))
     }
 
@@ -310,7 +314,11 @@ impl<F: Fetch> AdminService for Admin<F> {
         if !Path::new(&path).is_absolute() {
             return Err(bad("the path of a backup begins with `/`: the lab may run in another folder"));
         }
-        self.lab.store().backup(Path::new(&path)).await.map_err(|error| lab::status(&error))?;
+        self.lab.store().backup(Path::new(&path)).await.map_err(|error| match error {
+            // The path is to blame, not the lab.
+            StoreError::File(why) => Status::failed_precondition(why),
+            other => lab::status(&other),
+        })?;
         Ok(Response::new(()))
     }
 }

@@ -15,6 +15,7 @@ use std::{
 
 use jumpstarter_service::{Route, routers::Load};
 use jumpstarter_transport::connect::{self, Endpoint, Liveness, Options, Security};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use tokio::task::JoinHandle;
 use tonic::Code;
 use tonic_health::pb::{
@@ -51,7 +52,15 @@ fn watch(name: &str, entry: &RouterEntry) -> Result<(Route, JoinHandle<()>), Str
         _ if tls.clear_text => Security::ClearText,
         _ if tls.insecure => Security::Unverified,
         None => Security::Verified,
-        Some(path) => Security::VerifiedBy(std::fs::read(path).map_err(|error| format!("{path}: {error}"))?),
+        Some(path) => {
+            let pem = std::fs::read(path).map_err(|error| format!("{path}: {error}"))?;
+            if !has_certificate(&pem) {
+                return Err(format!(
+                    "{path} has no certificate; expected PEM with -----BEGIN CERTIFICATE-----"
+                ));
+            }
+            Security::VerifiedBy(pem)
+        }
     };
     let endpoint = Endpoint::parse(&entry.endpoint).map_err(|error| error.message().to_owned())?;
     let usable = Arc::new(AtomicBool::new(false));
@@ -64,6 +73,11 @@ fn watch(name: &str, entry: &RouterEntry) -> Result<(Route, JoinHandle<()>), Str
     };
     let watched = Watched { name: name.to_owned(), endpoint, security, usable, told: AtomicBool::new(false) };
     Ok((route, tokio::spawn(watched.run())))
+}
+
+fn has_certificate(pem: &[u8]) -> bool {
+    let mut certificates = CertificateDer::pem_slice_iter(pem).peekable();
+    certificates.peek().is_some() && certificates.all(|certificate| certificate.is_ok())
 }
 
 struct Watched {

@@ -33,7 +33,11 @@ impl Key {
         Self { kind: kind.into(), namespace: namespace.into(), name: name.into() }
     }
 
-    fn check(&self) -> Result<(), StoreError> {
+    /// Whether an object can have this key.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`], with what is wrong and what may stand there instead.
+    pub fn check(&self) -> Result<(), StoreError> {
         let dns = |text: &str, longest: usize, dots: bool| {
             let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
             text.len() <= longest

@@ -115,15 +115,15 @@ impl Lab {
     /// between: what is believed is what is heard a second time, from whoever has a certificate by that authority.
     ///
     /// # Errors
-    /// When there is no answer, or it comes from somebody else.
+    /// When that is no fingerprint, there is no answer, or it comes from somebody else.
     pub async fn ask_known(target: &Target, fingerprint: &str) -> Result<(Self, Web)> {
+        let wanted = digits(fingerprint).ok_or_else(|| {
+            Error::usage(format!(
+                "{fingerprint:?} is no fingerprint: it has 64 hexadecimal digits, as `jmp serve` prints it"
+            ))
+        })?;
         let stranger = Web::new(&Trust { anybody: true, more: Vec::new() })?;
         let authority = Self::ask(&stranger, target).await?.authority()?.unwrap_or_default();
-        let wanted: String = fingerprint
-            .chars()
-            .filter(char::is_ascii_hexdigit)
-            .map(|digit| digit.to_ascii_lowercase())
-            .collect();
         if self::fingerprint(&authority)?.as_deref() != Some(wanted.as_str()) {
             return Err(Error::disconnected(format!(
                 "{} is not the lab with this fingerprint: somebody else answers, or the lab has a new certificate",
@@ -150,6 +150,13 @@ impl Lab {
     }
 }
 
+/// The digits of a fingerprint, which may stand in pairs with colons or blanks between them.
+fn digits(fingerprint: &str) -> Option<String> {
+    let between = |char: char| char == ':' || char.is_whitespace();
+    let digits: String = fingerprint.replace(between, "").to_ascii_lowercase();
+    (digits.len() == 64 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())).then_some(digits)
+}
+
 /// The SHA-256 of the first certificate in a text (PEM), in hexadecimal digits.
 ///
 /// # Errors
@@ -167,6 +174,18 @@ pub fn fingerprint(pem: &[u8]) -> Result<Option<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fingerprint_is_64_digits_however_they_are_grouped() {
+        let plain = "0123456789abcdef".repeat(4);
+        assert_eq!(digits(&plain).as_deref(), Some(plain.as_str()));
+        let pairs: Vec<_> =
+            plain.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap()).collect();
+        assert_eq!(digits(&pairs.join(":").to_uppercase()).as_deref(), Some(plain.as_str()));
+        for text in ["", "zz", &plain[1..], &format!("{plain}0"), &plain.replacen('0', "g", 1)] {
+            assert_eq!(digits(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn a_target_is_split_at_its_last_at() {

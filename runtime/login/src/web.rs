@@ -1,9 +1,10 @@
 //! HTTPS to labs and identity providers.
 
-use std::{error::Error as _, sync::Arc, time::Duration};
+use std::{error::Error as _, io, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use jumpstarter_core::{Error, ErrorKind, Result};
+use jumpstarter_transport::distrust::Distrust;
 use oauth2::{AsyncHttpClient, HttpRequest, HttpResponse};
 use reqwest::{Client, Response, redirect::Policy};
 use rustls::{ClientConfig, RootCertStore, crypto::CryptoProvider};
@@ -150,16 +151,38 @@ fn failed(url: &str, error: &reqwest::Error) -> Error {
     if error.is_timeout() {
         return Error::disconnected(format!("{url}: there is no answer within {} s", PATIENCE.as_secs()));
     }
+    if let Some(Distrust { reason, remedy }) = distrust(error) {
+        let remedy = remedy.unwrap_or(
+            "trust its authority with --ca FILE, a lab by its --fingerprint, or anybody (-k), for tests only",
+        );
+        return Error::disconnected(format!(
+            "{url}: the server's certificate is not trusted: {reason}; {remedy}"
+        ));
+    }
     let reason = innermost(error);
-    let (kind, advice) = if reason.contains("certificate") {
-        let advice = "; trust its authority with --ca FILE, or nobody at all (-k), for tests only";
-        (ErrorKind::Disconnected, advice)
-    } else if error.is_builder() && url.starts_with("http:") {
+    let (kind, advice) = if error.is_builder() && url.starts_with("http:") {
         (ErrorKind::Usage, "; clear text needs -k")
     } else {
         (ErrorKind::Disconnected, "")
     };
     Error::new(kind, format!("{url}: {reason}{advice}"))
+}
+
+/// Whether it was the certificate, and why.
+fn distrust(error: &reqwest::Error) -> Option<Distrust> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(rustls::Error::InvalidCertificate(why)) = tls(error) {
+            return Some(Distrust::of(why));
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// The error of TLS that this is, or carries: what an error of the system carries is not among its causes.
+fn tls<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
+    error.downcast_ref().or_else(|| tls(error.downcast_ref::<io::Error>()?.get_ref()?))
 }
 
 /// The last cause is the one that says something.

@@ -36,6 +36,7 @@ use tower::{Service, service_fn};
 pub use crate::endpoint::Endpoint;
 use crate::{
     body::guard,
+    distrust::Distrust,
     server::{CONNECTION_WINDOW, FRAME, STREAM_WINDOW},
     status::innermost,
     tls,
@@ -286,6 +287,9 @@ async fn tcp(host: &str, port: u16) -> Result<TcpStream> {
     Ok(stream)
 }
 
+/// What helps against a certificate by somebody who is not known. Whoever knows how that is done here says it instead.
+pub const GIVE_CA: &str = "give its CA, or connect without verification";
+
 /// Whatever keeps a connection from coming about, a name that cannot be looked up or a socket that is not there among it, is
 /// nothing of a device, and may be over a moment later. Only what is forbidden stays so.
 fn unreachable(error: io::Error) -> Error {
@@ -297,31 +301,10 @@ fn unreachable(error: io::Error) -> Error {
 
 /// Says what is wrong with a certificate in words for whoever has to replace it.
 fn untrusted_certificate(why: &rustls::CertificateError) -> Error {
-    use rustls::CertificateError as E;
-    let text = format!("{why:?}");
-    let (reason, remedy) = if text.contains("CaUsedAsEndEntity") {
-        (
-            "it is the certificate of a CA, which cannot stand for a server",
-            "make one with `basicConstraints=CA:FALSE`, or connect without verification",
-        )
-    } else {
-        match why {
-            E::UnknownIssuer => {
-                ("nobody who is trusted here issued it", "give its CA, or connect without verification")
-            }
-            E::Expired | E::ExpiredContext { .. } => ("it has expired", "renew it on the exporter"),
-            E::NotValidYet | E::NotValidYetContext { .. } => {
-                ("it is not valid yet", "compare the clocks of both machines")
-            }
-            E::NotValidForName | E::NotValidForNameContext { .. } => {
-                ("it is for another name", "use the name that the certificate was issued for")
-            }
-            _ => (text.as_str(), "give its CA, or connect without verification"),
-        }
-    };
+    let Distrust { reason, remedy } = Distrust::of(why);
     Error::new(
         ErrorKind::Unauthenticated,
-        format!("the server's certificate is not trusted: {reason}; {remedy}"),
+        format!("the server's certificate is not trusted: {reason}; {}", remedy.unwrap_or(GIVE_CA)),
     )
 }
 

@@ -6,6 +6,7 @@
 //! | [`server`] | a service on any connection; windows, limits, bounded shutdown |
 //! | [`refusal`] | a connection on which whoever calls is told why there is nothing |
 //! | [`connect`] | channels; what "insecure" means |
+//! | [`distrust`] | why a certificate is not trusted, and what helps |
 //! | `endpoint` | the `JUMPSTARTER_HOST` contract |
 //! | [`authority`] | clients whose `:authority` is a path |
 //! | [`socket`] | private directories for unix sockets |
@@ -26,6 +27,7 @@ pub mod authority;
 mod body;
 pub mod codec;
 pub mod connect;
+pub mod distrust;
 mod endpoint;
 pub mod frames;
 pub mod grpc_options;

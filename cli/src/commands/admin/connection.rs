@@ -124,7 +124,11 @@ impl Place {
         let waits = waits();
         let connecting = connect::connect(&self.endpoint, &self.options);
         let channel = waits.over(&self.name, connecting).await.map_err(|error| {
-            Stop::infrastructure(format!("{} does not answer: {}", self.name, error.message()))
+            let why = error.message().replace(
+                connect::GIVE_CA,
+                "name the lab's authority with --ca FILE, which is `tls/authority.pem` in its folder",
+            );
+            Stop::infrastructure(format!("{} does not answer: {why}", self.name))
         })?;
         let watched = Watched { channel, waits, lab: self.name };
         Ok(Client::new(InterceptedService::new(watched, self.token)))

@@ -47,7 +47,7 @@ pub(crate) fn restore(invocation: &Invocation<'_>) -> Outcome {
         Some(folder) => PathBuf::from(folder),
         None => serve::own()?,
     };
-    let replaced = Data::restore(&folder, backup).map_err(Stop::infrastructure)?;
+    let replaced = Data::restore(&folder, backup).map_err(Stop::configuration)?;
     output::line(&format!("Restored {} from {}", folder.display(), backup.display()))?;
     if let Some(old) = replaced {
         output::notice(&format!("What was there before is in {}", old.display()));

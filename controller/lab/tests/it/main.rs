@@ -266,11 +266,11 @@ async fn what_makes_no_sense_is_refused_with_the_reason() {
             Code::InvalidArgument,
             "spec.policies[0].from[0].clientSelektor: is not known here: clientSelector; spec.policies[0].maximumDuratoin: is not",
         ),
-        (json!({ "kind": "Client", "metadata": { "name": "Not A Name" } }).to_string(), Code::Unknown, "`Not A Name` cannot be a name"),
+        (json!({ "kind": "Client", "metadata": { "name": "Not A Name" } }).to_string(), Code::InvalidArgument, "`Not A Name` cannot be a name"),
         (json!({ "kind": "Client", "metadata": { "name": "me" } }).to_string(), Code::Unknown, "clients.jumpstarter.dev \"me\" already exists"),
         (
             json!({ "kind": "Lease", "metadata": { "name": "x" }, "spec": { "clientRef": { "name": "me" } } }).to_string(),
-            Code::Unknown,
+            Code::InvalidArgument,
             "one of selector or exporterRef.name is required",
         ),
     ] {
