@@ -49,7 +49,9 @@ fn ends(cell: Cell) -> &'static str {
 fn then(want: &Expected) -> &'static str {
     match want.then {
         Then::Free => "within 10 s",
-        Then::Held => "when the lease ends or is deleted; the next one is told when that is",
+        Then::Held => {
+            "when the client has not been heard of for 5 min, or the lease is deleted; the next one is told when it ends"
+        }
     }
 }
 

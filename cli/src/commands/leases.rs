@@ -172,7 +172,7 @@ fn create_and_wait(
         let waiting = Waiting::new();
         let mut acquiring = Acquiring::start(controller, wanted.clone(), limit, waiting.observer())?;
         tokio::select! {
-            held = acquiring.wait() => Ok(held?.keep()),
+            held = acquiring.wait() => Ok(held?.keep().await?),
             signal = signals.next() => {
                 drop(waiting);
                 // Whoever insists need not wait for the controller.
@@ -292,6 +292,7 @@ pub(crate) fn update(invocation: &Invocation<'_>) -> Outcome {
         begin: values::begin_of(matches, place)?,
         duration: values::lease_duration(matches, place)?,
         to: invocation.text("to-client").filter(|client| !client.is_empty()).map(str::to_owned),
+        ..Changes::default()
     };
     if changes.begin.is_none() && changes.duration.is_none() && changes.to.is_none() {
         return Err(place.wrong("at least one of --duration, --begin-time or --to-client is required"));

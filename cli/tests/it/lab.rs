@@ -24,7 +24,7 @@ impl Lab {
     }
 
     /// The same with further options.
-    fn start_with(place: &Place, more: &[&str]) -> Self {
+    pub(crate) fn start_with(place: &Place, more: &[&str]) -> Self {
         let mut command = place.jmp(&["serve", "--data", "lab", "--listen", "127.0.0.1:0"]);
         command.args(more);
         let mut child = Kept::spawn(command.stderr(Stdio::piped()));

@@ -34,6 +34,7 @@ mod completion;
 mod devices;
 mod exporters;
 mod first;
+mod gone;
 mod interrupts;
 mod kinds;
 mod lab;

@@ -27,11 +27,18 @@ pub const LEASE_EPOCH: &str = "jumpstarter.dev/lease-epoch";
 /// On an exporter, an annotation: the lease that it was last given to, `NAME/UID`.
 pub const LEASE_HOLDER: &str = "jumpstarter.dev/lease-holder";
 
+/// On a lease, an annotation: its client holds it, and looks at it until it gives it back. Its value is `true`.
+pub const LEASE_HELD: &str = "jumpstarter.dev/lease-held";
+
 /// On a client or exporter, an annotation: the namespace in the subject of its token, if it has moved.
 pub const MIGRATED_NAMESPACE: &str = "jumpstarter.dev/migrated-namespace";
 
 /// On a client or exporter, an annotation: the UID in the subject of its token, if it has moved.
 pub const MIGRATED_UID: &str = "jumpstarter.dev/migrated-uid";
+
+/// What the value of a label may be, and its key without a prefix; for people.
+pub const RULE: &str =
+    "use at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both ends";
 
 /// How many tags a lease may have unless the lab says less.
 pub const MOST_TAGS: usize = 10;
@@ -50,9 +57,7 @@ pub fn check_tags(tags: &BTreeMap<String, String>, most: usize) -> Result<(), Er
             return wrong(format!("`{key}`: a key has no `/`"));
         }
         if !is_label_key(&format!("{TAG_PREFIX}{key}")) {
-            let rule =
-                "use at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both ends";
-            return wrong(format!("`{key}` is not the key of a label: {rule}"));
+            return wrong(format!("`{key}` is not the key of a label: {RULE}"));
         }
         if !is_label_value(value) {
             return wrong(format!("`{key}`: `{value}` is not the value of a label"));

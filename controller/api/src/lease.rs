@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use crate::{Condition, GoDuration, LabelSelector, Reference, Time, condition, is_false, is_zero};
+use crate::{
+    Condition, GoDuration, LabelSelector, Reference, Time, condition, is_false, is_zero, labels::LEASE_HELD,
+};
 
 /// What is wanted of a lease.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -135,6 +137,11 @@ impl Lease {
     /// The one exporter that it asks for.
     pub fn wanted_exporter(&self) -> Option<&str> {
         Reference::name(self.spec.exporter_ref.as_ref())
+    }
+
+    /// Whether its client has said that it holds it: it looks at the lease until it gives it back.
+    pub fn is_held(&self) -> bool {
+        self.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(LEASE_HELD))
     }
 
     /// Whether a condition is true.

@@ -5,13 +5,14 @@
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, Ipv6Addr},
+    time::Duration,
 };
 
-use jumpstarter_api::GoDuration;
+use jumpstarter_api::{GoDuration, labels::RULE};
 use jumpstarter_core::{
     config::{self, Node, Problem, Problems, Subject},
     schemas,
-    selector::Labels,
+    selector::{Labels, is_label_key, is_label_value},
 };
 use jumpstarter_identity::{External, JwtAuthenticator};
 use jumpstarter_leasing::Settings as Leases;
@@ -21,6 +22,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::certificate::is_host_name;
+
+/// Clients look at a lease every 5 s: one look may be missed.
+const LEAST_CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The only value of `kind`.
 pub const KIND: &str = "LabConfig";
@@ -126,11 +130,17 @@ pub struct LeasePolicy {
     /// How many tags a lease may have.
     #[schemars(range(min = 1, max = 10))]
     pub max_tags: usize,
+    /// How long a lease goes on when its client has gone without giving it back; `0s`: to its end. Clients that hold a lease
+    /// (`jmp shell`, tests) look at it every few seconds; what `jmp create lease` makes is held by nobody, and lasts. Hours,
+    /// minutes and seconds, 10 s or more.
+    #[schemars(extend("default" = "5m"))]
+    pub client_timeout: GoDuration,
 }
 
 impl Default for LeasePolicy {
     fn default() -> Self {
-        Self { max_tags: Policy::default().most_tags }
+        let abandoned = Leases::default().abandoned_after;
+        Self { max_tags: Policy::default().most_tags, client_timeout: abandoned.unwrap_or_default().into() }
     }
 }
 
@@ -254,7 +264,27 @@ impl LabConfig {
                 "this is less than nothing: write for example `5m`".to_owned(),
             );
         }
+        let patience = self.lease_policy.client_timeout.signed();
+        if patience.is_negative() || (!patience.is_zero() && patience.unsigned_abs() < LEAST_CLIENT_TIMEOUT) {
+            wrong(
+                &["leasePolicy", "clientTimeout"],
+                "clients are heard of every 5 s: write 10 s or more, for example `5m`, or `0s` for never"
+                    .to_owned(),
+            );
+        }
         for (name, router) in &self.routers {
+            for (key, value) in &router.labels {
+                if !is_label_key(key) {
+                    wrong(
+                        &["routers", name, "labels", key],
+                        format!("`{key}` is not the key of a label: {RULE}"),
+                    );
+                }
+                if !is_label_value(value) {
+                    let message = format!("`{value}` is not the value of a label: {RULE}");
+                    wrong(&["routers", name, "labels", key], message);
+                }
+            }
             if !is_endpoint(&router.endpoint) {
                 wrong(
                     &["routers", name, "endpoint"],
@@ -279,6 +309,8 @@ impl LabConfig {
         let mut leases = Leases::default();
         leases.offline_after = std(self.exporter_options.offline_timeout);
         leases.lost_after = lost.is_positive().then(|| std(lost));
+        let abandoned = self.lease_policy.client_timeout;
+        leases.abandoned_after = abandoned.is_positive().then(|| std(abandoned));
         leases
     }
 

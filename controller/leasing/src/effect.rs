@@ -14,12 +14,19 @@ pub struct Settings {
     pub offline_after: Duration,
     /// An exporter that has been offline for this long loses its lease. Without it a lease goes on to its end.
     pub lost_after: Option<Duration>,
+    /// A lease whose client holds it ends when that client has not asked about it for this long. Without it a lease goes on
+    /// to its end.
+    pub abandoned_after: Option<Duration>,
 }
 
 impl Default for Settings {
-    /// One minute, as in the existing controller, and five.
+    /// One minute, as in the existing controller, and five, for either side.
     fn default() -> Self {
-        Self { offline_after: Duration::from_mins(1), lost_after: Some(Duration::from_mins(5)) }
+        Self {
+            offline_after: Duration::from_mins(1),
+            lost_after: Some(Duration::from_mins(5)),
+            abandoned_after: Some(Duration::from_mins(5)),
+        }
     }
 }
 
@@ -97,7 +104,7 @@ pub enum Note {
         client: Name,
         /// Which exporter it had, if any.
         exporter: Option<Name>,
-        /// `Released`, `Expired`, `ExporterLost`, `ExporterDeleted`, or why it could not be satisfied.
+        /// `Released`, `Expired`, `ExporterLost`, `ExporterDeleted`, `ClientLost`, or why it could not be satisfied.
         reason: String,
         /// Whether it never had an exporter, because none will do.
         refused: bool,

@@ -161,6 +161,7 @@ impl Leasing {
                 turn: None,
                 claiming: None,
                 exporter_is_fresh: false,
+                heard: None,
                 pace: Pace::default(),
             };
             self.leases.insert(name.clone(), entry);

@@ -23,6 +23,10 @@ use crate::{
     words::{self, Words, words},
 };
 
+/// Whoever is so late with what was due then was not awake: a machine that was suspended, a process that was stopped, a clock
+/// that was set.
+const AWAY: SignedDuration = SignedDuration::from_secs(30);
+
 /// What becomes of a lease.
 enum Next {
     /// It is over, because this condition says so already.
@@ -51,7 +55,17 @@ impl Leasing {
             self.settle_ended(name, &lease, now);
             return;
         }
-        let next = self.next(name, &lease, now);
+        let mut next = self.next(name, &lease, now);
+        let mut abandoned_at = self.abandoned_at(name, &lease);
+        if let Some(at) = abandoned_at.filter(|at| *at <= now) {
+            if after(at, AWAY) < now {
+                // It was here that nobody was awake, and nobody could be heard.
+                self.asked_about(name, now);
+                abandoned_at = self.abandoned_at(name, &lease);
+            } else if matches!(next, Next::Run(_) | Next::Later(_) | Next::Wait(_)) {
+                next = Next::End(words("ClientLost", words::abandoned(&lease.spec.client_ref.name)));
+            }
+        }
         let mut due = None;
         match &next {
             Next::Wait(class) => self.wait(name, *class, &lease, planned_end(&lease.spec), &mut due),
@@ -66,7 +80,7 @@ impl Leasing {
             _ => self.dequeue(name),
         }
         let again = self.leases.get(name).and_then(|entry| entry.pace.not_before).filter(|at| *at > now);
-        let due = [due, again].into_iter().flatten().min();
+        let due = [due, again, abandoned_at.filter(|at| *at > now)].into_iter().flatten().min();
         self.deadlines.set(Key::new(Kind::Lease, name.clone()), due);
         if self.leases.get(name).is_some_and(|entry| entry.pace.blocked(now)) {
             return;
@@ -78,6 +92,13 @@ impl Leasing {
             Next::Begin(exporter) => self.begin(name, &lease, &exporter, now),
             Next::Run(_) | Next::Later(_) | Next::Wait(_) | Next::Unknown => {}
         }
+    }
+
+    /// When nobody has held a lease for too long that is to be held. One that nobody holds waits for nobody.
+    fn abandoned_at(&self, name: &Name, lease: &Lease) -> Option<Timestamp> {
+        let patience = self.settings.abandoned_after.filter(|_| lease.is_held())?;
+        let heard = self.leases.get(name)?.heard.max(Some(since(lease)));
+        Some(after(heard?, SignedDuration::try_from(patience).unwrap_or(SignedDuration::MAX)))
     }
 
     fn next(&mut self, name: &Name, lease: &Lease, now: Timestamp) -> Next {

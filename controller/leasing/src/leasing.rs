@@ -91,6 +91,8 @@ pub(crate) struct LeaseEntry {
     pub(crate) claiming: Option<Name>,
     /// Its exporter has been read afresh since it said that it has it.
     pub(crate) exporter_is_fresh: bool,
+    /// When its client last asked about it, if it has.
+    pub(crate) heard: Option<Timestamp>,
     pub(crate) pace: Pace,
 }
 
@@ -137,8 +139,8 @@ impl Leasing {
     /// Everything there is, at the start and whenever a watch could not go on. What is known and not in it is gone. Writes
     /// that are under way stay so.
     ///
-    /// An exporter that was online gets a whole period to be heard of: whoever watched it may have been the one that was
-    /// away.
+    /// An exporter that was online gets a whole period to be heard of, and so does the client of a lease: whoever watched them
+    /// may have been the one that was away.
     pub fn load(&mut self, snapshot: Snapshot, now: Timestamp) {
         let all: HashSet<Key> = snapshot
             .exporters
@@ -171,7 +173,9 @@ impl Leasing {
             }
         }
         for lease in snapshot.leases {
-            self.put_lease(lease.name_any().into(), lease);
+            let name: Name = lease.name_any().into();
+            self.put_lease(name.clone(), lease);
+            self.asked_about(&name, now);
         }
         for entry in self.exporters.values_mut() {
             let holder = entry.object.holder();
@@ -248,6 +252,14 @@ impl Leasing {
             if let Some(entry) = self.exporters.get_mut(exporter) {
                 entry.heard = Some(now);
             }
+        }
+    }
+
+    /// The client of a lease has asked about it. Nothing is written for that, and no step is needed: that nobody has is found
+    /// out when it would be due.
+    pub fn asked_about(&mut self, lease: &str, now: Timestamp) {
+        if let Some(entry) = self.leases.get_mut(lease) {
+            entry.heard = entry.heard.max(Some(now));
         }
     }
 

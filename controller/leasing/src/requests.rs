@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use jumpstarter_api::{
-    GoDuration, LabelSelector, Lease, LeaseSpec, ObjectMeta, Reference, ResourceExt as _, labels,
+    GoDuration, LabelSelector, Lease, LeaseSpec, ObjectMeta, Reference, ResourceExt as _,
+    labels::{self, LEASE_HELD},
 };
 
 use crate::times::Times;
@@ -51,6 +52,8 @@ pub struct Wanted {
     pub context: BTreeMap<String, String>,
     /// Whether the one exporter will do even when it is disabled.
     pub allow_disabled: bool,
+    /// Whether its client will hold it: look at it until it gives it back.
+    pub held: bool,
 }
 
 /// A new lease of this name for this client. `most_tags` is what the lab allows.
@@ -77,6 +80,7 @@ pub fn create(name: &str, client: &str, wanted: Wanted, most_tags: usize) -> Res
     let metadata = ObjectMeta {
         name: Some(name.to_owned()),
         labels: (!labels.is_empty()).then_some(labels),
+        annotations: wanted.held.then(|| [(LEASE_HELD.to_owned(), "true".to_owned())].into()),
         ..ObjectMeta::default()
     };
     Ok(Lease { metadata, spec, status: None })
@@ -93,6 +97,8 @@ pub struct Changes<'a> {
     pub end: Option<jiff::Timestamp>,
     /// Another client, and whether there is such a one.
     pub client: Option<(&'a str, bool)>,
+    /// Nobody holds it any more: it is there for whoever asks for it by its name.
+    pub left: bool,
 }
 
 /// A lease with changes that `caller` asks for.
@@ -129,6 +135,11 @@ pub fn update(lease: &Lease, caller: &str, changes: Changes<'_>) -> Result<Lease
             return refuse(Code::Unknown, message);
         }
         new.spec.client_ref = Reference::to(client);
+    }
+    let handed_over = new.spec.client_ref != lease.spec.client_ref;
+    if let Some(annotations) = new.metadata.annotations.as_mut().filter(|_| changes.left || handed_over) {
+        // Another client has not said that it will hold it.
+        annotations.remove(LEASE_HELD);
     }
     Ok(new)
 }

@@ -38,7 +38,7 @@ impl Because {
 }
 
 /// Every condition that a lease can have: type, status, reason.
-pub const CATALOGUE: [(&str, bool, &str); 15] = [
+pub const CATALOGUE: [(&str, bool, &str); 16] = [
     ("Pending", true, "Offline"),
     ("Pending", true, "NotAvailable"),
     ("Pending", true, "NotReady"),
@@ -47,6 +47,7 @@ pub const CATALOGUE: [(&str, bool, &str); 15] = [
     ("Ready", false, "Expired"),
     ("Ready", false, "ExporterLost"),
     ("Ready", false, "ExporterDeleted"),
+    ("Ready", false, "ClientLost"),
     ("Unsatisfiable", true, "ExporterNotFound"),
     ("Unsatisfiable", true, "SelectorMismatch"),
     ("Unsatisfiable", true, "ExporterDisabled"),
@@ -67,6 +68,11 @@ pub struct Words {
 
 pub(crate) fn words(reason: &'static str, message: impl Into<String>) -> Words {
     Words { reason, message: message.into() }
+}
+
+/// What is said of a lease whose client has gone.
+pub(crate) fn abandoned(client: &str) -> String {
+    format!("client `{client}` held the lease, has not been heard of since, and has not given it back")
 }
 
 /// `1 exporter matches`, `3 exporters match`.

@@ -147,8 +147,9 @@ impl<S: Store, F: Fetch> ClientService for Clients<S, F> {
 
     async fn get_lease(&self, request: Request<GetLeaseRequest>) -> Result<Response<client::Lease>, Status> {
         let (namespace, name) = names::of(&request.get_ref().name, "leases")?;
-        self.callers.client_of(&request, namespace).await?;
+        let caller = self.callers.client_of(&request, namespace).await?.name_any();
         let lease: Lease = self.lab.get(name).await?;
+        self.lab.asked_about(&lease, &caller);
         Ok(Response::new(self.lease(&lease)))
     }
 
@@ -210,13 +211,16 @@ impl<S: Store, F: Fetch> ClientService for Clients<S, F> {
             None => None,
             Some((_, client)) => Some((client, self.lab.find::<Client>(client).await?.is_some())),
         };
-        let changes = Changes { begin: times.begin, duration: times.duration, end: times.end, client: to };
+        let left = asked.held == Some(false);
+        let changes =
+            Changes { begin: times.begin, duration: times.duration, end: times.end, client: to, left };
         let lease = self
             .lab
             .change::<Lease>(name, Durability::Now, |lease| {
                 requests::update(lease, &caller, changes).map(Some).map_err(refused)
             })
             .await?;
+        self.lab.asked_about(&lease, &caller);
         if to.is_some() && lease.spec.client_ref.name != caller {
             journal::transferred(&lease, &caller);
         }

@@ -104,6 +104,7 @@ impl<S: Store, F: Fetch> Exporters<S, F> {
         if held.spec.client_ref.name != client {
             return Err(Status::unknown("permission denied"));
         }
+        self.lab.asked_about(&held, client);
         let exporter = held.exporter().ok_or_else(|| Status::unknown("lease not active"))?;
         if held.is_ended() {
             // Nobody will listen any more, so there is nothing to wait for.
@@ -497,6 +498,7 @@ impl<S: Store, F: Fetch> ControllerService for Exporters<S, F> {
         if lease.spec.client_ref.name != client.name_any() {
             return Err(Status::unknown("GetLease permission denied"));
         }
+        self.lab.asked_about(&lease, &client.name_any());
         let status = lease.status.as_ref();
         let exporter_uuid = match lease.exporter() {
             None => None,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use jumpstarter_api::{Condition, CustomResourceExt, Lease, Resource, validation};
+use jumpstarter_api::{Condition, CustomResourceExt, Lease, Resource, ResourceExt as _, validation};
 use jumpstarter_core::selector::Selector;
 use jumpstarter_leasing::{Leasing, Settings, census::Census};
 use jumpstarter_store::{Durability, Key, New, Object, Query, Store, StoreError};
@@ -348,6 +348,13 @@ impl<S: Store> Lab<S> {
     pub fn seen(&self, exporter: &str) {
         self.leasing().seen(exporter, self.now());
         self.0.told.notify_one();
+    }
+
+    /// Somebody has asked about a lease. When that was its client, it is known to be there.
+    pub fn asked_about(&self, lease: &Lease, by: &str) {
+        if lease.spec.client_ref.name == by {
+            self.leasing().asked_about(&lease.name_any(), self.now());
+        }
     }
 
     /// An exporter is connected, as long as what this returns is kept.

@@ -88,11 +88,12 @@ fn seconds(duration: Duration) -> f64 {
 
 /// Reasons are few and known, so that nobody makes a series of each.
 fn known(reason: &str) -> &'static str {
-    const REASONS: [&str; 11] = [
+    const REASONS: [&str; 12] = [
         "Released",
         "Expired",
         "ExporterLost",
         "ExporterDeleted",
+        "ClientLost",
         "ExporterNotFound",
         "SelectorMismatch",
         "ExporterDisabled",

@@ -88,6 +88,8 @@ pub fn lease(namespace: &str, lease: &Lease, conditions: &[Condition], now: Time
         allow_disabled: spec.allow_disabled,
         context: spec.context.clone().into_iter().collect(),
         deprecated_labels: HashMap::new(),
+        // A word to a controller, not from one.
+        held: None,
     }
 }
 
@@ -135,6 +137,7 @@ pub fn wanted(lease: client::Lease) -> Result<Wanted, Status> {
         tags: lease.tags.into_iter().collect(),
         context: lease.context.into_iter().collect(),
         allow_disabled: lease.allow_disabled,
+        held: lease.held.unwrap_or_default(),
     })
 }
 

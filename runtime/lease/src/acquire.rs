@@ -316,8 +316,10 @@ async fn acquire(
 /// Makes it. Without an answer it may be there or not, so it is asked for under the same name again.
 async fn create(controller: &Controller, name: &mut String, wanted: &Wanted) -> Result<Lease> {
     let mut attempt = 1;
+    // Should this process be killed, nobody gives it back: then the controller notices that nobody looks at it any more.
+    let wanted_and_held = wire::Lease { held: Some(true), ..wanted.to_wire() };
     loop {
-        let status = match controller.ask(name, wanted.to_wire()).await {
+        let status = match controller.ask(name, wanted_and_held.clone()).await {
             Ok(lease) => return Ok(lease),
             Err(status) => status,
         };

@@ -255,7 +255,7 @@ impl Controller {
     /// # Errors
     /// Why it was refused.
     pub async fn update_lease(&self, name: &str, changes: Changes) -> Result<Lease> {
-        let Changes { begin, duration, to } = changes;
+        let Changes { begin, duration, to, left } = changes;
         let mut paths = Vec::new();
         let mut named = |set: bool, path: &str| {
             if set {
@@ -265,11 +265,13 @@ impl Controller {
         named(duration.is_some(), "duration");
         named(begin.is_some(), "begin_time");
         named(to.is_some(), "client");
+        named(left, "held");
         let lease = wire::Lease {
             name: self.full("leases", name),
             duration: duration.map(crate::lease::to_duration),
             begin_time: begin.map(crate::lease::to_time),
             client: to.map(|client| self.full("clients", &client)),
+            held: left.then_some(false),
             ..wire::Lease::default()
         };
         let update_mask = Some(prost_types::FieldMask { paths });
@@ -384,6 +386,8 @@ pub struct Changes {
     pub duration: Option<Duration>,
     /// Whose it is to be.
     pub to: Option<String>,
+    /// Nobody holds it any more, and it lasts to its end all the same. Controllers that know no holders take no notice.
+    pub left: bool,
 }
 
 /// Who answers, as messages say it.

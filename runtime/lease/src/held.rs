@@ -92,7 +92,8 @@ impl Over {
 
 /// A lease that is held. Dropping it gives it back, if it was made here, and waits for that for a while; so does a panic.
 ///
-/// After `SIGKILL` and the like nobody gives it back: then its end does.
+/// After `SIGKILL` and the like nobody gives it back: then the lab does, some minutes after it was last looked at; a lab that
+/// knows no holders, at its end.
 #[derive(Debug)]
 pub struct Held {
     shared: Arc<Shared>,
@@ -342,10 +343,18 @@ impl Held {
         self.extend_to(lasts.saturating_add(more)).await
     }
 
-    /// Leaves it to whoever asks for it by its name: it is not given back here.
-    pub fn keep(self) -> Lease {
+    /// Leaves it to whoever asks for it by its name: it is not given back here, and lasts to its end.
+    ///
+    /// # Errors
+    /// When the controller was not told; then it is given back.
+    pub async fn keep(self) -> Result<Lease> {
+        if self.shared.ours {
+            let changes = Changes { left: true, ..Changes::default() };
+            let lease = self.shared.controller.update_lease(&self.shared.name, changes).await?;
+            self.renew(lease);
+        }
         self.shared.released.store(true, Ordering::SeqCst);
-        self.lease()
+        Ok(self.lease())
     }
 
     /// Gives it back, if it was made here and is not over. A second time does nothing.

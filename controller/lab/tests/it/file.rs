@@ -13,10 +13,11 @@ fn what_is_left_out_is_as_without_a_file() {
     assert_eq!(config.leases(), without.leases());
     assert_eq!(config.leases(), jumpstarter_leasing::Settings::default());
     assert_eq!(config.policy().most_tags, 10);
-    let said = "exporterOptions: {offlineTimeout: 90s, lostTimeout: 0s}\nleasePolicy: {maxTags: 3}\n";
+    let said = "exporterOptions: {offlineTimeout: 90s, lostTimeout: 0s}\nleasePolicy: {maxTags: 3, clientTimeout: 0s}\n";
     let config = LabConfig::read("lab.yaml", said).expect("a file");
     assert_eq!(config.leases().offline_after, std::time::Duration::from_secs(90));
     assert_eq!(config.leases().lost_after, None);
+    assert_eq!(config.leases().abandoned_after, None);
     assert_eq!(config.policy().most_tags, 3);
 }
 
@@ -50,15 +51,21 @@ fn what_no_schema_can_say_has_a_place_as_well() {
          \x20 jwt:\n\
          \x20   - issuer: {url: 'http://plain', audiences: [a]}\n\
          \x20     claimMappings: {username: {claim: name, prefix: ''}}\n\
-         routers: {north: {endpoint: north}}\n",
+         leasePolicy: {clientTimeout: 9s}\n\
+         routers: {north: {endpoint: north, labels: {'a b': c, site: x y}}}\n",
     );
     for line in [
         "lab.yaml:2:29",
         "write for example `8760h`",
         "lab.yaml:4:7",
         "`issuer.url` must be an https address",
-        "lab.yaml:6:29",
+        "lab.yaml:6:30",
+        "write 10 s or more",
+        "lab.yaml:7:29",
         "`north` is not HOST:PORT",
+        "`a b` is not the key of a label",
+        "lab.yaml:7:61",
+        "`x y` is not the value of a label: use at most 63",
     ] {
         assert!(said.contains(line), "no {line:?} in\n{said}");
     }

@@ -1,5 +1,6 @@
 //! Leasing with a store around it: scenarios with every word of their conditions, random schedules, and what it costs.
 
+mod clients;
 mod exporters;
 mod golden;
 mod random;

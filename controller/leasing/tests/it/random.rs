@@ -144,7 +144,11 @@ impl World {
             spec["beginTime"] = json!(jumpstarter_api::time::whole(self.now + SignedDuration::from_secs(90)));
         }
         let name = format!("l{:03}", self.leases);
-        self.store.create(Kind::Lease, json!({ "metadata": { "name": name }, "spec": spec }), self.now);
+        // Every third is held by somebody who is never heard of.
+        let held = self.leases.is_multiple_of(3);
+        let annotations = if held { json!({ "jumpstarter.dev/lease-held": "true" }) } else { Value::Null };
+        let metadata = json!({ "name": name, "annotations": annotations });
+        self.store.create(Kind::Lease, json!({ "metadata": metadata, "spec": spec }), self.now);
     }
 
     fn act(&mut self, action: Action) {

@@ -217,9 +217,19 @@ impl Lab {
 
     /// A lease for half an hour, with whatever else `spec` says.
     pub(crate) fn lease(&mut self, name: &str, spec: &Value) {
+        self.make(&json!({ "name": name }), spec);
+    }
+
+    /// The same for one that its client holds.
+    pub(crate) fn held(&mut self, name: &str, spec: &Value) {
+        let annotations = json!({ "jumpstarter.dev/lease-held": "true" });
+        self.make(&json!({ "name": name, "annotations": annotations }), spec);
+    }
+
+    fn make(&mut self, metadata: &Value, spec: &Value) {
         let mut full = json!({ "clientRef": { "name": "alice" }, "selector": {}, "duration": "30m" });
         jumpstarter_api::patch::apply(&mut full, spec);
-        self.store.create(Kind::Lease, json!({ "metadata": { "name": name }, "spec": full }), self.now);
+        self.store.create(Kind::Lease, json!({ "metadata": metadata, "spec": full }), self.now);
         self.run();
     }
 

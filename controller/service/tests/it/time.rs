@@ -8,7 +8,8 @@ use std::{
 use jumpstarter_api::{Exporter, ExporterState, Lease as Stored};
 use jumpstarter_protocol::{
     client::v1::{
-        CreateLeaseRequest, Lease, ListExportersRequest, client_service_server::ClientService as _,
+        CreateLeaseRequest, GetLeaseRequest, Lease, ListExportersRequest, UpdateLeaseRequest,
+        client_service_server::ClientService as _,
     },
     v1::{
         DialRequest, ExporterStatus, ReleaseLeaseRequest, ReportStatusRequest, StatusResponse,
@@ -148,6 +149,55 @@ async fn an_exporter_that_is_not_heard_of_is_offline_and_then_its_lease_is_lost(
     clock.advance(5 * MINUTE).await;
     let lost = until::<Stored>(&bench, &one, Stored::is_ended).await;
     assert_eq!(reason(&lost), "ExporterLost");
+}
+
+/// Looks at a lease.
+async fn looks(bench: &Bench, client: &Caller, lease: &str) {
+    let name = format!("namespaces/{NAMESPACE}/leases/{lease}");
+    bench.clients.get_lease(client.asks(GetLeaseRequest { name })).await.expect("there");
+}
+
+#[tokio::test]
+async fn a_client_that_holds_its_lease_and_is_gone_loses_it_and_no_other_does() {
+    let (bench, clock) = Bench::standing();
+    let bench = Arc::new(bench);
+    let mut lives_of = Vec::new();
+    for name in ["one", "two", "three"] {
+        let (rig, told) = bench.rig(name, &[("board", "demo")]).await;
+        lives_of.push(lives(&bench, &rig, told));
+    }
+    let (me, you) = (bench.client("me").await, bench.client("you").await);
+    let held = |lease: &mut Lease| lease.held = Some(true);
+    let mine = lease(&bench, &me, held).await;
+    let left = lease(&bench, &me, held).await;
+    let free = lease(&bench, &me, |_| {}).await;
+    let asks = |lease: &str| UpdateLeaseRequest {
+        lease: Some(Lease {
+            name: format!("namespaces/{NAMESPACE}/leases/{lease}"),
+            held: Some(false),
+            ..Lease::default()
+        }),
+        update_mask: None,
+    };
+    bench.clients.update_lease(me.asks(asks(&left))).await.expect("left");
+    for _ in 0..4 {
+        clock.advance(2 * MINUTE).await;
+        looks(&bench, &me, &mine).await;
+    }
+    // That others look at it does not count, and neither does that its client looks at others.
+    for _ in 0..2 {
+        clock.advance(2 * MINUTE).await;
+        looks(&bench, &you, &mine).await;
+        looks(&bench, &me, &free).await;
+    }
+    assert!(!bench.lab.get::<Stored>(&mine).await.expect("there").is_ended());
+    clock.advance(MINUTE).await;
+    assert_eq!(reason(&until::<Stored>(&bench, &mine, Stored::is_ended).await), "ClientLost");
+    clock.advance(45 * MINUTE).await;
+    for lease in [&left, &free] {
+        assert!(!bench.lab.get::<Stored>(lease).await.expect("there").is_ended());
+    }
+    lives_of.iter().for_each(JoinHandle::abort);
 }
 
 #[tokio::test]
