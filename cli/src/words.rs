@@ -146,7 +146,7 @@ pub(crate) fn find<'a, W: Word>(root: &'a W, name: &str, words: Vec<OsString>) -
             .external_subcommand_value_parser(clap::value_parser!(OsString));
         let matches = reader.try_get_matches_from(words).map_err(|error| match error.kind() {
             ErrorKind::DisplayHelp => help(0),
-            _ => place.wrong(explain(&error, &command)),
+            _ => place.wrong(elsewhere(&error, &path, &above).unwrap_or_else(|| explain(&error, &command))),
         })?;
         let Some((typed, rest)) = matches.subcommand() else {
             if root_is(word, root)

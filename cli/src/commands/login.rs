@@ -3,8 +3,6 @@
 mod file;
 mod sign_in;
 
-use std::path::Path;
-
 use clap::{Arg, ArgAction, Command, ValueHint};
 use jumpstarter_login::{
     Claims, Lab, Provider, Secret, Target, Tokens, Web, lab::fingerprint, provider::CLIENT_ID,
@@ -109,13 +107,15 @@ async fn known(
 ) -> Result<Known, Stop> {
     let authority = match invocation.text("ca") {
         Some(file) => {
-            let text = files::read(Path::new(file))?.text;
-            let read = fingerprint(text.as_bytes()).map_err(|error| error.context(file))?;
-            if read.is_none() {
-                return Err(Stop::configuration(format!(
+            let read = std::fs::read(file).map_err(|error| {
+                Stop::configuration(format!("cannot read {file}: {}", files::reason(&error)))
+            })?;
+            let some = fingerprint(&read).map_err(|error| error.context(file))?.is_some();
+            let text = String::from_utf8(read).ok().filter(|_| some).ok_or_else(|| {
+                Stop::configuration(format!(
                     "{file} has no certificate; expected PEM with -----BEGIN CERTIFICATE-----"
-                )));
-            }
+                ))
+            })?;
             Some(text)
         }
         None => before.authority.clone(),

@@ -208,7 +208,7 @@ fn welcome(folder: &Path, settings: &Settings) {
          jmp admin --lab {lab} create exporter rig --label board=demo --out rig.yaml\n  \
          jmp admin --lab {lab} create client me --allow '*' --out me.yaml\n  \
          jmp create lease --client-config me.yaml --selector board=demo\n\n\
-         The lease waits for its exporter: list the devices of it in rig.yaml, below `export:`, and run it where they are, \
+         The lease waits for its exporter: list the devices of it in rig.yaml, for the `{{}}` behind `export:`, and run it where they are, \
          with `jmp run --exporter-config rig.yaml`. `jmp shell --client-config me.yaml --lease NAME` uses them.\n"
     ));
 }

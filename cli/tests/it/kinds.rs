@@ -96,9 +96,10 @@ fn what_a_lab_refuses_is_its_callers_mistake() {
         (&[&admin[..], &["backup", "copy.db"]].concat(), "copy.db exists already", USAGE),
         (&[&admin[..], &["restore", "copy.db"]].concat(), "another lab runs in lab", CONFIGURATION),
         (&["serve", "--data", "lab", "--listen", "127.0.0.1:0"], "another lab runs in lab", CONFIGURATION),
-        (&given, "--tls-cert bad.pem, --tls-key bad.pem: there is no certificate in the file", CONFIGURATION),
+        (&given, "--tls-cert bad.pem, --tls-key bad.pem: there is no certificate in its file", CONFIGURATION),
         (&config, "router north: bad.pem has no certificate", CONFIGURATION),
         (&["admin", "get", "client", "--lab", "lab"], "write 'jmp admin --lab DIR get client'", USAGE),
+        (&["admin", "get", "--lab", "lab", "client"], "write 'jmp admin --lab DIR get'", USAGE),
     ] {
         let refused = run(place.jmp(words).env("JMP_EXIT_CODES", "kind"));
         assert!(stderr(&refused).contains(says), "{words:?}: {}", stderr(&refused));

@@ -37,7 +37,7 @@ fn a_lab_without_a_provider_takes_the_token_that_it_gave_and_gives_another() {
     desk.file("bad.pem", "rubbish");
     for (option, value, says) in [
         ("--ca", "bad.pem", "Error: bad.pem has no certificate; expected PEM with"),
-        ("--fingerprint", "zz", "Error: \"zz\" is no fingerprint: it has 64 hexadecimal digits"),
+        ("--fingerprint", "zz", "Error: \"zz\" is no fingerprint: one has 64 hexadecimal digits"),
     ] {
         let wrong = run_with(&mut desk.jmp(&[&words[..], &[option, value]].concat()), &given);
         assert!(stderr(&wrong).contains(says), "{}", stderr(&wrong));

@@ -119,7 +119,7 @@ impl Lab {
     pub async fn ask_known(target: &Target, fingerprint: &str) -> Result<(Self, Web)> {
         let wanted = digits(fingerprint).ok_or_else(|| {
             Error::usage(format!(
-                "{fingerprint:?} is no fingerprint: it has 64 hexadecimal digits, as `jmp serve` prints it"
+                "{fingerprint:?} is no fingerprint: one has 64 hexadecimal digits, as `jmp serve` prints them"
             ))
         })?;
         let stranger = Web::new(&Trust { anybody: true, more: Vec::new() })?;
@@ -154,6 +154,8 @@ impl Lab {
 fn digits(fingerprint: &str) -> Option<String> {
     let between = |char: char| char == ':' || char.is_whitespace();
     let digits: String = fingerprint.replace(between, "").to_ascii_lowercase();
+    // As other tools print it.
+    let digits = digits.strip_prefix("sha256").unwrap_or(&digits).to_owned();
     (digits.len() == 64 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())).then_some(digits)
 }
 
@@ -182,6 +184,7 @@ mod tests {
         let pairs: Vec<_> =
             plain.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap()).collect();
         assert_eq!(digits(&pairs.join(":").to_uppercase()).as_deref(), Some(plain.as_str()));
+        assert_eq!(digits(&format!("SHA256:{plain}")).as_deref(), Some(plain.as_str()));
         for text in ["", "zz", &plain[1..], &format!("{plain}0"), &plain.replacen('0', "g", 1)] {
             assert_eq!(digits(text), None, "{text}");
         }

@@ -24,7 +24,10 @@ use hyper_util::{
 use jumpstarter_core::{Error, Result};
 use rustix::net::sockopt;
 use rustls::ServerConfig;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls_pki_types::{
+    CertificateDer, PrivateKeyDer,
+    pem::{self, PemObject},
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
@@ -131,17 +134,26 @@ impl Identity {
             .map_err(|error| Error::configuration(format!("the certificate is not PEM: {error}")))?;
         if chain.is_empty() {
             return Err(Error::configuration(
-                "there is no certificate in the file; expected PEM with -----BEGIN CERTIFICATE-----",
+                "there is no certificate in its file; expected PEM with -----BEGIN CERTIFICATE-----",
             ));
         }
-        let key = PrivateKeyDer::from_pem_slice(key)
-            .map_err(|error| Error::configuration(format!("the private key is not PEM: {error}")))?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
+            pem::Error::NoItemsFound => Error::configuration(
+                "there is no private key in its file; expected PEM with -----BEGIN PRIVATE KEY-----",
+            ),
+            other => Error::configuration(format!("the private key is not PEM: {other}")),
+        })?;
         let mut config = ServerConfig::builder_with_provider(tls::provider()?)
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::configuration(format!("the TLS provider is not usable: {error}")))?
             .with_no_client_auth()
             .with_single_cert(chain, key)
-            .map_err(|error| Error::configuration(format!("certificate and key cannot be used: {error}")))?;
+            .map_err(|error| match error {
+                rustls::Error::InconsistentKeys(_) => {
+                    Error::configuration("the private key is not that of the certificate")
+                }
+                other => Error::configuration(format!("certificate and key cannot be used: {other}")),
+            })?;
         // Clients without ALPN are let in as well: some connect once just to see the certificate.
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(Self(Arc::new(config)))

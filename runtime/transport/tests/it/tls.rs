@@ -157,9 +157,9 @@ fn files_that_are_no_certificates_are_named() {
     provider();
     let (certificate, key) = certificate();
     for (chain, key, what) in [
-        ("", &*key, "no certificate in the file"),
-        (&*certificate, "", "the private key is not PEM"),
-        (&*certificate, &*self::certificate().1, "certificate and key cannot be used"),
+        ("", &*key, "no certificate in its file"),
+        (&*certificate, "", "no private key in its file"),
+        (&*certificate, &*self::certificate().1, "the private key is not that of the certificate"),
     ] {
         let error = Identity::from_pem(chain.as_bytes(), key.as_bytes()).expect_err(what);
         assert_eq!(error.kind(), ErrorKind::Configuration);
