@@ -171,8 +171,9 @@ fn create_and_wait(
         };
         let waiting = Waiting::new();
         let mut acquiring = Acquiring::start(controller, wanted.clone(), limit, waiting.observer())?;
+        let kept = async { acquiring.wait().await?.keep().await };
         tokio::select! {
-            held = acquiring.wait() => Ok(held?.keep().await?),
+            kept = kept => Ok(kept?),
             signal = signals.next() => {
                 drop(waiting);
                 // Whoever insists need not wait for the controller.

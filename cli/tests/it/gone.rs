@@ -22,7 +22,7 @@ fn is_held(lease: &Value) -> bool {
 #[test]
 fn a_lease_whose_shell_was_killed_is_the_next_ones_after_a_while_and_one_that_nobody_holds_lasts() {
     let place = Place::new();
-    place.file("lab.yaml", "leasePolicy: {clientTimeout: 10s}\n");
+    place.file("lab.yaml", "leasePolicy: {clientTimeout: 20s}\n");
     let lab = Lab::start_with(&place, &["--config", "lab.yaml"]);
     let file = exporter_file(&place);
     let made =

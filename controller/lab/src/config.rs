@@ -23,8 +23,8 @@ use serde_json::Value;
 
 use crate::certificate::is_host_name;
 
-/// Clients look at a lease every 5 s: one look may be missed.
-const LEAST_CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Clients look at a lease every 5 s, and wait up to 10 s for the answer: one look may be missed.
+const LEAST_CLIENT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The only value of `kind`.
 pub const KIND: &str = "LabConfig";
@@ -132,7 +132,7 @@ pub struct LeasePolicy {
     pub max_tags: usize,
     /// How long a lease goes on when its client has gone without giving it back; `0s`: to its end. Clients that hold a lease
     /// (`jmp shell`, tests) look at it every few seconds; what `jmp create lease` makes is held by nobody, and lasts. Hours,
-    /// minutes and seconds, 10 s or more.
+    /// minutes and seconds, 20 s or more.
     #[schemars(extend("default" = "5m"))]
     pub client_timeout: GoDuration,
 }
@@ -268,7 +268,7 @@ impl LabConfig {
         if patience.is_negative() || (!patience.is_zero() && patience.unsigned_abs() < LEAST_CLIENT_TIMEOUT) {
             wrong(
                 &["leasePolicy", "clientTimeout"],
-                "clients are heard of every 5 s: write 10 s or more, for example `5m`, or `0s` for never"
+                "clients may be silent for some seconds: write 20 s or more, for example `5m`, or `0s` to wait for ever"
                     .to_owned(),
             );
         }

@@ -18,14 +18,10 @@ use crate::{
     effect::{Note, Part},
     exporters::Holder,
     leasing::Leasing,
-    object::{Key, Kind, Name, holder_text, since, uid},
+    object::{Key, Kind, Name, created, holder_text, since, uid},
     times::{self, after, expiry, planned_end},
     words::{self, Words, words},
 };
-
-/// Whoever is so late with what was due then was not awake: a machine that was suspended, a process that was stopped, a clock
-/// that was set.
-const AWAY: SignedDuration = SignedDuration::from_secs(30);
 
 /// What becomes of a lease.
 enum Next {
@@ -56,15 +52,12 @@ impl Leasing {
             return;
         }
         let mut next = self.next(name, &lease, now);
-        let mut abandoned_at = self.abandoned_at(name, &lease);
-        if let Some(at) = abandoned_at.filter(|at| *at <= now) {
-            if after(at, AWAY) < now {
-                // It was here that nobody was awake, and nobody could be heard.
-                self.asked_about(name, now);
-                abandoned_at = self.abandoned_at(name, &lease);
-            } else if matches!(next, Next::Run(_) | Next::Later(_) | Next::Wait(_)) {
-                next = Next::End(words("ClientLost", words::abandoned(&lease.spec.client_ref.name)));
-            }
+        let abandoned_at = self.abandoned_at(name, &lease);
+        if abandoned_at.is_some_and(|at| at <= now)
+            && matches!(next, Next::Run(_) | Next::Later(_) | Next::Wait(_))
+        {
+            let heard = self.last_heard(name, &lease);
+            next = Next::End(words("ClientLost", words::abandoned(&lease.spec.client_ref.name, heard)));
         }
         let mut due = None;
         match &next {
@@ -97,8 +90,14 @@ impl Leasing {
     /// When nobody has held a lease for too long that is to be held. One that nobody holds waits for nobody.
     fn abandoned_at(&self, name: &Name, lease: &Lease) -> Option<Timestamp> {
         let patience = self.settings.abandoned_after.filter(|_| lease.is_held())?;
-        let heard = self.leases.get(name)?.heard.max(Some(since(lease)));
-        Some(after(heard?, SignedDuration::try_from(patience).unwrap_or(SignedDuration::MAX)))
+        let heard = self.last_heard(name, lease);
+        Some(after(heard, SignedDuration::try_from(patience).unwrap_or(SignedDuration::MAX)))
+    }
+
+    /// When the client of a lease was last heard of: it asked for it at least.
+    fn last_heard(&self, name: &Name, lease: &Lease) -> Timestamp {
+        let heard = self.leases.get(name).and_then(|entry| entry.heard);
+        heard.unwrap_or_else(|| created(lease))
     }
 
     fn next(&mut self, name: &Name, lease: &Lease, now: Timestamp) -> Next {

@@ -20,6 +20,9 @@ use crate::{
     times::after,
 };
 
+/// Whoever looks at something so long after it was due has not been able to look at anything.
+const LATE: SignedDuration = SignedDuration::from_secs(1);
+
 /// Who gets which exporter. One for each namespace.
 #[derive(Debug, Default)]
 pub struct Leasing {
@@ -263,6 +266,15 @@ impl Leasing {
         }
     }
 
+    /// Whoever asked may not have been heard: this program or its machine did not run, or the clock was set. Every client that
+    /// holds a lease has its whole time again.
+    pub fn was_away(&mut self, now: Timestamp) {
+        for (name, entry) in self.leases.iter_mut().filter(|(_, entry)| entry.object.is_held()) {
+            entry.heard = Some(now);
+            self.dirty_leases.insert(name.clone());
+        }
+    }
+
     /// An exporter has connected. It is there until as many of its connections are gone ([`Leasing::parted`]); whatever time
     /// passes meanwhile, nothing is to be done for that.
     pub fn connected(&mut self, exporter: &str, now: Timestamp) {
@@ -397,6 +409,9 @@ impl Leasing {
 
     /// What is to be done now. To be called after anything was told, and at [`next_deadline`](Self::next_deadline).
     pub fn step(&mut self, now: Timestamp) -> Vec<Effect> {
+        if self.deadlines.next().is_some_and(|due| after(due, LATE) < now) {
+            self.was_away(now);
+        }
         while let Some(key) = self.deadlines.pop(now) {
             match key.kind {
                 Kind::Exporter => self.dirty_exporters.insert(key.name),

@@ -102,9 +102,14 @@ pub(crate) fn is_newer(new: &ObjectMeta, old: &ObjectMeta) -> bool {
     }
 }
 
+/// When a lease was made.
+pub(crate) fn created(lease: &Lease) -> Timestamp {
+    lease.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0)
+}
+
 /// Since when a lease waits: since it was made, or since the begin that it asked for.
 pub(crate) fn since(lease: &Lease) -> Timestamp {
-    let created = lease.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
+    let created = created(lease);
     lease.spec.begin_time.as_ref().map_or(created, |begin| begin.0.max(created))
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use jiff::SignedDuration;
-use jumpstarter_api::GoDuration;
+use jiff::{SignedDuration, Timestamp};
+use jumpstarter_api::{GoDuration, time};
 
 use crate::class::{Class, Counts};
 
@@ -71,8 +71,9 @@ pub(crate) fn words(reason: &'static str, message: impl Into<String>) -> Words {
 }
 
 /// What is said of a lease whose client has gone.
-pub(crate) fn abandoned(client: &str) -> String {
-    format!("client `{client}` held the lease, has not been heard of since, and has not given it back")
+pub(crate) fn abandoned(client: &str, heard: Timestamp) -> String {
+    let heard = time::whole(heard).0;
+    format!("client `{client}` held the lease, was last heard of at {heard}, and has not given it back")
 }
 
 /// `1 exporter matches`, `3 exporters match`.

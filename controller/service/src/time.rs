@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::{FutureExt as _, future::BoxFuture};
@@ -46,7 +46,36 @@ fn later(now: Timestamp, by: Duration) -> Timestamp {
     now.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
+/// A moment of a clock, by which it is seen whether it goes on evenly.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    steady: Instant,
+    wall: Timestamp,
+}
+
+/// What the time may differ from a count of seconds that goes on evenly, between two looks.
+const JUMP: SignedDuration = SignedDuration::from_secs(1);
+
+/// Whether the time has gone on by something else than what has passed.
+fn jumped(passed: Duration, before: Timestamp, now: Timestamp) -> bool {
+    let passed = SignedDuration::try_from(passed).unwrap_or(SignedDuration::MAX);
+    now.duration_since(before).saturating_sub(passed).abs() > JUMP
+}
+
 impl Clock {
+    /// This moment.
+    pub fn mark(&self) -> Mark {
+        Mark { steady: Instant::now(), wall: self.now() }
+    }
+
+    /// Whether it has been set since then, or its machine was suspended, for more than a second; and takes this moment instead.
+    /// One that only moves when it is told to does not jump.
+    pub fn has_jumped(&self, mark: &mut Mark) -> bool {
+        let before = std::mem::replace(mark, self.mark());
+        matches!(self.0, Source::System)
+            && jumped(mark.steady.duration_since(before.steady), before.wall, mark.wall)
+    }
+
     /// A clock that stands until [`Clock::advance`].
     pub fn manual(now: Timestamp) -> Self {
         let manual = Manual { now, waiting: BTreeMap::new(), next: 0, settle: None };
@@ -145,4 +174,26 @@ impl Clock {
 
 fn lock(manual: &Mutex<Manual>) -> MutexGuard<'_, Manual> {
     manual.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_or_was_asleep_has_jumped() {
+        let at = |second| Timestamp::from_second(second).expect("a time");
+        let (minute, hour) = (Duration::from_mins(1), Duration::from_hours(1));
+        assert!(!jumped(minute, at(0), at(60)));
+        assert!(!jumped(hour, at(0), at(3601)), "clocks differ a little");
+        assert!(jumped(Duration::from_millis(5), at(0), at(2)), "asleep");
+        assert!(jumped(minute, at(100), at(40)), "set back");
+        assert!(jumped(hour, at(0), at(60)), "the machine was never asleep, so it was set back as well");
+        let mut mark = Clock::default().mark();
+        assert!(!Clock::default().has_jumped(&mut mark));
+        let standing = Clock::manual(at(0));
+        let mut mark = standing.mark();
+        mark.wall = at(1000);
+        assert!(!standing.has_jumped(&mut mark));
+    }
 }

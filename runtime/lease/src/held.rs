@@ -22,7 +22,7 @@ use tonic::{Code, Status};
 
 use crate::{
     background,
-    controller::{Changes, Controller},
+    controller::{Changes, Controller, is_away},
     lease::{Lease, Standing},
     words,
 };
@@ -45,6 +45,9 @@ const ANSWER: Duration = Duration::from_secs(10);
 
 /// How long giving a lease back may take altogether, as existing clients have it.
 pub const RELEASE: Duration = Duration::from_secs(30);
+
+/// First pause before a controller that is away is told once more.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// How long dropping a lease waits until it has been given back. Afterwards that goes on in the background.
 pub(crate) const DROP: Duration = Duration::from_secs(10);
@@ -346,12 +349,11 @@ impl Held {
     /// Leaves it to whoever asks for it by its name: it is not given back here, and lasts to its end.
     ///
     /// # Errors
-    /// When the controller was not told; then it is given back.
+    /// When it is over, or the controller was not told within [`RELEASE`]; then it is given back.
     pub async fn keep(self) -> Result<Lease> {
         if self.shared.ours {
-            let changes = Changes { left: true, ..Changes::default() };
-            let lease = self.shared.controller.update_lease(&self.shared.name, changes).await?;
-            self.renew(lease);
+            let leave = leave(self.shared.clone());
+            self.renew(background::run(leave).await?);
         }
         self.shared.released.store(true, Ordering::SeqCst);
         Ok(self.lease())
@@ -390,9 +392,28 @@ impl Drop for Held {
     }
 }
 
+/// Says that nobody holds it any more. Whoever has waited for it does not lose it because a controller is starting again.
+async fn leave(shared: Arc<Shared>) -> Result<Lease> {
+    let deadline = Instant::now() + RELEASE;
+    loop {
+        let changes = Changes { left: true, ..Changes::default() };
+        match shared.controller.update_lease(&shared.name, changes).await {
+            Ok(lease) => match lease.standing() {
+                Standing::Over(why) => {
+                    let message = format!("lease {} ended before it could be left: {why}", shared.name);
+                    return Err(Error::cancelled(message));
+                }
+                _ => return Ok(lease),
+            },
+            Err(error) if is_away(&error) && Instant::now() < deadline => sleep(PAUSE).await,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 async fn release(shared: Arc<Shared>) -> Result<()> {
     let deadline = Instant::now() + RELEASE;
-    let mut pause = Duration::from_millis(250);
+    let mut pause = PAUSE;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let status = match shared.controller.end(&shared.name, left.min(ANSWER)).await {

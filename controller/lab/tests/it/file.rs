@@ -51,7 +51,7 @@ fn what_no_schema_can_say_has_a_place_as_well() {
          \x20 jwt:\n\
          \x20   - issuer: {url: 'http://plain', audiences: [a]}\n\
          \x20     claimMappings: {username: {claim: name, prefix: ''}}\n\
-         leasePolicy: {clientTimeout: 9s}\n\
+         leasePolicy: {clientTimeout: 19s}\n\
          routers: {north: {endpoint: north, labels: {'a b': c, site: x y}}}\n",
     );
     for line in [
@@ -60,7 +60,7 @@ fn what_no_schema_can_say_has_a_place_as_well() {
         "lab.yaml:4:7",
         "`issuer.url` must be an https address",
         "lab.yaml:6:30",
-        "write 10 s or more",
+        "write 20 s or more",
         "lab.yaml:7:29",
         "`north` is not HOST:PORT",
         "`a b` is not the key of a label",

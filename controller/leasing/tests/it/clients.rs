@@ -6,7 +6,13 @@ use serde_json::{Value, json};
 
 use crate::world::{Lab, start};
 
-const GONE: &str = "Ready=False ClientLost: client `alice` held the lease, has not been heard of since, and has not given it back";
+/// What is said of one that was last heard of after so many seconds.
+fn gone(after: i64) -> String {
+    let heard = start() + SignedDuration::from_secs(after);
+    format!(
+        "Ready=False ClientLost: client `alice` held the lease, was last heard of at {heard}, and has not given it back"
+    )
+}
 
 fn by_board() -> Value {
     json!({ "selector": { "matchLabels": { "board": "rpi4" } } })
@@ -36,7 +42,7 @@ fn a_lease_that_its_client_holds_ends_when_nothing_was_heard_of_the_client() {
     lab.pass_in_touch(299);
     assert_eq!(lab.holder("mine").as_deref(), Some("rig"));
     lab.pass_in_touch(1);
-    assert_eq!(lab.conditions("mine"), [GONE]);
+    assert_eq!(lab.conditions("mine"), [gone(300)]);
     let ended = lab.store.lease("mine").status.expect("a status").end_time.expect("an end").0;
     assert_eq!(ended, start() + SignedDuration::from_mins(10));
     assert!(lab.controller.notes.iter().any(
@@ -60,7 +66,7 @@ fn a_client_that_is_gone_while_its_lease_waits_leaves_the_queue() {
         lab.controller.leasing.asked_about("mine", lab.now);
     }
     lab.run();
-    assert_eq!(lab.conditions("wait-1").last().map(String::as_str), Some(GONE));
+    assert_eq!(lab.conditions("wait-1").last(), Some(&gone(0)));
     assert!(lab.says("wait-2").contains("place 2 of 2"), "{}", lab.says("wait-2"));
     assert_eq!(lab.holder("mine").as_deref(), Some("rig"));
 }
@@ -77,18 +83,44 @@ fn a_restart_takes_no_client_for_lost() {
 }
 
 #[test]
-fn a_lab_that_was_asleep_takes_no_client_for_lost() {
+fn one_that_is_to_begin_later_does_not_wait_for_that() {
     let mut lab = lab(Settings::default());
-    lab.pass_in_touch(60);
-    // Nothing happens in between: its machine was suspended.
-    lab.now += SignedDuration::from_mins(10);
-    lab.report("rig", "LeaseReady");
+    let mut spec = by_board();
+    spec["beginTime"] = json!("2026-11-21T12:00:00Z");
+    lab.held("later", &spec);
+    lab.pass_in_touch(299);
+    assert!(lab.conditions("later").is_empty());
+    lab.pass_in_touch(1);
+    assert_eq!(lab.conditions("later"), [gone(0)]);
+}
+
+#[test]
+fn a_lab_that_was_asleep_takes_no_client_for_lost() {
+    for (before, asleep) in [(60, 600), (290, 20)] {
+        let mut lab = lab(Settings::default());
+        lab.pass_in_touch(before);
+        // Nothing happens in between: its machine was suspended, or the process was stopped.
+        lab.now += SignedDuration::from_secs(asleep);
+        lab.report("rig", "LeaseReady");
+        assert_eq!(lab.holder("mine").as_deref(), Some("rig"));
+        lab.pass_in_touch(299);
+        assert_eq!(lab.holder("mine").as_deref(), Some("rig"));
+        lab.pass_in_touch(1);
+        assert_eq!(lab.conditions("mine"), [gone(before + asleep)]);
+    }
+    // It missed nothing, and is told that it slept.
+    let mut lab = lab(Settings::default());
+    lab.now += SignedDuration::from_secs(290);
+    lab.controller.leasing.was_away(lab.now);
     lab.run();
-    assert_eq!(lab.holder("mine").as_deref(), Some("rig"));
     lab.pass_in_touch(299);
     assert_eq!(lab.holder("mine").as_deref(), Some("rig"));
-    lab.pass_in_touch(1);
-    assert_eq!(lab.conditions("mine"), [GONE]);
+    // The clock was set back.
+    lab.now -= SignedDuration::from_hours(1);
+    lab.controller.leasing.was_away(lab.now);
+    lab.run();
+    lab.pass_in_touch(300);
+    assert_eq!(lab.holder("mine"), None);
 }
 
 #[test]

@@ -77,7 +77,14 @@ impl<S: Store> Lab<S> {
         // What happened before these watches, nobody has been told of.
         self.everything_changed();
         self.0.at_work.send_replace(true);
+        let mut mark = self.0.clock.mark();
         loop {
+            if self.0.clock.has_jumped(&mut mark) {
+                tracing::warn!(
+                    "the clock was set, or this machine was asleep: clients have their time again"
+                );
+                self.leasing().was_away(self.now());
+            }
             let deadline = self.step(work);
             tokio::select! {
                 events = of_policies.next() => self.tell(&events?),
