@@ -56,6 +56,16 @@ fn a_lease_whose_shell_was_killed_is_the_next_ones_after_a_while_and_one_that_no
     assert_eq!(code(&made), 0, "{}", stderr(&made));
     let left = lease(&place, stdout(&made).trim_end());
     assert!(left["status"]["exporterRef"]["name"] == "rig" && !is_held(&left), "{left}");
+
+    // One that somebody else ends while it is used.
+    let name = left["metadata"]["name"].as_str().unwrap();
+    assert_eq!(code(&run(&mut place.jmp(&["delete", "leases", name]))), 0);
+    let mut shell = Running::start(place.jmp(&words).env("JMP_EXIT_CODES", "kind"));
+    let taken = shell.line();
+    assert_eq!(code(&run(&mut place.jmp(&["delete", "leases", &taken]))), 0);
+    let output = shell.end();
+    let says = format!("Error: lease {taken} is over: the lease was released\n");
+    assert!(code(&output) == 69 && stderr(&output).ends_with(&says), "{output:?}");
     assert_eq!(rig.end(Signal::TERM).0, Some(143));
     assert_eq!(lab.end(Signal::TERM).0, Some(0));
 }

@@ -14,7 +14,7 @@ use super::{Reached, Ready, SOURCE, notice};
 use crate::{
     child,
     commands::shell::{ASIDE, environment, lines::Log, welcome},
-    report::{Outcome, Stop},
+    report::{Outcome, Signalled, Stop},
     signals::Signals,
     style::{self, printable},
     table,
@@ -71,9 +71,17 @@ pub(super) async fn run(ready: Ready, words: &[OsString], signals: &mut Signals)
             never = session::keep(&mut session, |seen| tell(&mut log, seen, || {})) => match never {},
         }
     };
+    // Before it is given back, which ends it as well.
+    let taken = ended(&held).filter(|over| matches!(over, Over::Ended(_)));
     let cleaned = end(&held, &session, &tunnels, log, signals).await;
-    if let Some(Over::Transferred(to)) = ended(&held) {
-        return Err(Stop::of(ErrorClass::Infrastructure, Over::Transferred(to).words(held.name())));
+    let taken = match (&outcome, ended(&held)) {
+        (_, Some(over @ Over::Transferred(_))) => Some(over),
+        // The command was told, and that it could not go on is nothing that it did.
+        (Ok(code), _) if *code == Signalled::Hangup.code() => taken,
+        _ => None,
+    };
+    if let Some(over) = taken {
+        return Err(Stop::of(ErrorClass::Infrastructure, over.words(held.name())));
     }
     match (outcome, cleaned) {
         // A command that failed says more than a hook.
