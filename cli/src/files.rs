@@ -10,6 +10,7 @@ use jumpstarter_core::{
     ErrorClass,
     config::{self, Problem, Source, document::MAX_BYTES, encoding::Text},
 };
+use jumpstarter_transport::connect;
 
 use crate::report::Stop;
 
@@ -33,6 +34,17 @@ pub(crate) struct Named {
 /// One variable of the environment, if it is text.
 pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// Reads a file that need not be text.
+pub(crate) fn bytes(path: &str) -> Result<Vec<u8>, Stop> {
+    std::fs::read(path)
+        .map_err(|error| Stop::configuration(format!("cannot read {path}: {}", reason(&error))))
+}
+
+/// Reads a file with certificates to trust.
+pub(crate) fn authority(path: &str) -> Result<Vec<u8>, Stop> {
+    Ok(connect::authority(path, bytes(path)?)?)
 }
 
 /// Reads a configuration file.

@@ -8,7 +8,10 @@ use jumpstarter_lease::config;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    commands::{Invocation, credentials},
+    commands::{
+        Invocation,
+        credentials::{self, Basics},
+    },
     files::{self, environment},
     output::{self, Format},
     prompt,
@@ -87,20 +90,8 @@ pub(crate) fn create(invocation: &Invocation<'_>) -> Outcome {
         return Err(Stop::usage(format!("A client with the name '{alias}' already exists.")));
     }
     let silent = invocation.flag("nointeractive");
-    let insecure = credentials::is_insecure(invocation, silent)?;
-    credentials::check_tokens(invocation)?;
-    let given = |option: &str, what: &str, ask: prompt::Ask| {
-        if let Some(text) = invocation.text(option) {
-            return Ok(text.to_owned());
-        }
-        let option = if option == "client-name" { "name" } else { option };
-        prompt::missing(place, silent, option, what, ask)
-    };
-    let namespace = given("namespace", "Namespace", prompt::ask)?;
-    let name = given("client-name", "Name of the client", prompt::ask)?;
-    let endpoint = given("endpoint", "Where the lab is (HOST:PORT)", prompt::ask)?;
-    credentials::check_endpoint(place, &endpoint)?;
-    let token = credentials::token(invocation, || given("token", "Token", prompt::secret))?;
+    let basics = credentials::basics(invocation, silent, "client-name", "Name of the client")?;
+    let Basics { namespace, name, endpoint, token, ca, insecure } = basics;
     let everything = invocation.flag("unsafe");
     let allow = match invocation.text("allow") {
         Some(list) => list.to_owned(),
@@ -108,7 +99,6 @@ pub(crate) fn create(invocation: &Invocation<'_>) -> Outcome {
         None => prompt::missing(place, silent, "allow", prompt::DRIVERS, prompt::ask_or_nothing)?,
     };
     let allow = credentials::patterns(&allow);
-    let ca = credentials::authority(invocation)?;
     let config = Client { namespace, name, endpoint, ca, insecure, token, refresh: None, allow, everything };
     files::write_private(&path, &config.text()?)?;
     if invocation.text("out").is_none() && known.is_empty() {

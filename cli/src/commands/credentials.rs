@@ -20,7 +20,7 @@ pub(super) fn check_alias(place: &Place, what: &str, alias: &str) -> Result<(), 
 }
 
 /// Refuses what is no address of a lab.
-pub(super) fn check_endpoint(place: &Place, endpoint: &str) -> Result<(), Stop> {
+fn check_endpoint(place: &Place, endpoint: &str) -> Result<(), Stop> {
     let read = config::place(endpoint);
     read.map(drop).map_err(|error| place.wrong(format!("Invalid value for '--endpoint': {error}")))
 }
@@ -34,8 +34,42 @@ pub(super) fn is_insecure(invocation: &Invocation<'_>, silent: bool) -> Result<b
     Ok(insecure)
 }
 
+/// What a file of either kind says first.
+pub(super) struct Basics {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) endpoint: String,
+    pub(super) token: String,
+    /// Certificates (PEM) in base64, or nothing.
+    pub(super) ca: String,
+    pub(super) insecure: bool,
+}
+
+/// The options that both commands have; who is there is asked for what is missing. `name` is the option with the name of `whose`.
+pub(super) fn basics(
+    invocation: &Invocation<'_>,
+    silent: bool,
+    name: &'static str,
+    whose: &'static str,
+) -> Result<Basics, Stop> {
+    let place = invocation.place;
+    let insecure = is_insecure(invocation, silent)?;
+    check_tokens(invocation)?;
+    let given = |id, option, what, ask: prompt::Ask| match invocation.text(id) {
+        Some(text) => Ok(text.to_owned()),
+        None => prompt::missing(place, silent, option, what, ask),
+    };
+    let namespace = given("namespace", "namespace", "Namespace", prompt::ask)?;
+    let name = given(name, "name", whose, prompt::ask)?;
+    let endpoint = given("endpoint", "endpoint", "Where the lab is (HOST:PORT)", prompt::ask)?;
+    check_endpoint(place, &endpoint)?;
+    let token = token(invocation, || given("token", "token", "Token", prompt::secret))?;
+    let ca = authority(invocation)?;
+    Ok(Basics { namespace, name, endpoint, token, ca, insecure })
+}
+
 /// Refuses two tokens, before anything is asked for.
-pub(super) fn check_tokens(invocation: &Invocation<'_>) -> Result<(), Stop> {
+fn check_tokens(invocation: &Invocation<'_>) -> Result<(), Stop> {
     if invocation.text("token").is_some() && invocation.text("token-file").is_some() {
         return Err(invocation.place.wrong("'--token' and '--token-file' exclude each other."));
     }
@@ -43,10 +77,7 @@ pub(super) fn check_tokens(invocation: &Invocation<'_>) -> Result<(), Stop> {
 }
 
 /// The token: out of the file of `--token-file`, or as it is `given` otherwise.
-pub(super) fn token(
-    invocation: &Invocation<'_>,
-    given: impl FnOnce() -> Result<String, Stop>,
-) -> Result<String, Stop> {
+fn token(invocation: &Invocation<'_>, given: impl FnOnce() -> Result<String, Stop>) -> Result<String, Stop> {
     match invocation.text("token-file") {
         Some(file) => Ok(files::read(Path::new(file))?.text.trim().to_owned()),
         None => given(),
@@ -54,9 +85,9 @@ pub(super) fn token(
 }
 
 /// The authority of `--ca`, as files have it: PEM in base64, or nothing.
-pub(super) fn authority(invocation: &Invocation<'_>) -> Result<String, Stop> {
+fn authority(invocation: &Invocation<'_>) -> Result<String, Stop> {
     match invocation.text("ca") {
-        Some(file) => Ok(tokens::base64(files::read(Path::new(file))?.text.as_bytes())),
+        Some(file) => Ok(tokens::base64(&files::authority(file)?)),
         None => Ok(String::new()),
     }
 }

@@ -13,10 +13,12 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use self::edit::edit;
 use crate::{
-    commands::{Invocation, credentials},
+    commands::{
+        Invocation,
+        credentials::{self, Basics},
+    },
     files,
     output::{self, Format},
-    prompt,
     report::{Outcome, Stop},
     style,
     tokens::Notes,
@@ -84,7 +86,6 @@ fn alias<'a>(invocation: &'a Invocation<'_>, argument: &str) -> Result<&'a str, 
 }
 
 pub(crate) fn create(invocation: &Invocation<'_>) -> Outcome {
-    let place = invocation.place;
     let alias = alias(invocation, "alias")?;
     let path = match invocation.text("out") {
         Some(path) => PathBuf::from(path),
@@ -94,18 +95,8 @@ pub(crate) fn create(invocation: &Invocation<'_>) -> Outcome {
         return Err(Stop::usage(format!("exporter \"{alias}\" exists")));
     }
     let silent = invocation.flag("nointeractive");
-    let insecure = credentials::is_insecure(invocation, silent)?;
-    credentials::check_tokens(invocation)?;
-    let given = |option, what, ask: prompt::Ask| match invocation.text(option) {
-        Some(text) => Ok(text.to_owned()),
-        None => prompt::missing(place, silent, option, what, ask),
-    };
-    let namespace = given("namespace", "Namespace", prompt::ask)?;
-    let name = given("name", "Name of the exporter", prompt::ask)?;
-    let endpoint = given("endpoint", "Where the lab is (HOST:PORT)", prompt::ask)?;
-    credentials::check_endpoint(place, &endpoint)?;
-    let token = credentials::token(invocation, || given("token", "Token", prompt::secret))?;
-    let ca = credentials::authority(invocation)?;
+    let basics = credentials::basics(invocation, silent, "name", "Name of the exporter")?;
+    let Basics { namespace, name, endpoint, token, ca, insecure } = basics;
     let exporter = Exporter { namespace, name, endpoint, ca, insecure, token };
     files::write_private(&path, &exporter.text()?)?;
     if invocation.text("out").is_none()

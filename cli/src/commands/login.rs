@@ -106,18 +106,8 @@ async fn known(
     insecure: bool,
 ) -> Result<Known, Stop> {
     let authority = match invocation.text("ca") {
-        Some(file) => {
-            let read = std::fs::read(file).map_err(|error| {
-                Stop::configuration(format!("cannot read {file}: {}", files::reason(&error)))
-            })?;
-            let some = fingerprint(&read).map_err(|error| error.context(file))?.is_some();
-            let text = String::from_utf8(read).ok().filter(|_| some).ok_or_else(|| {
-                Stop::configuration(format!(
-                    "{file} has no certificate; expected PEM with -----BEGIN CERTIFICATE-----"
-                ))
-            })?;
-            Some(text)
-        }
+        // What stands around the certificates may be in any encoding.
+        Some(file) => Some(String::from_utf8_lossy(&files::authority(file)?).into_owned()),
         None => before.authority.clone(),
     };
     let notes = Notes { authority, ..before.clone() };

@@ -206,12 +206,7 @@ fn listening(invocation: &Invocation<'_>) -> Result<Option<Listening>, Stop> {
             return Err(place.wrong("'--tls-grpc-insecure' excludes '--tls-cert' and '--tls-key'."));
         }
         (false, Some(certificate), Some(key)) => {
-            let read = |path: &str| {
-                std::fs::read(path).map_err(|error| {
-                    Stop::configuration(format!("cannot read {path}: {}", files::reason(&error)))
-                })
-            };
-            Some(Identity::from_pem(&read(certificate)?, &read(key)?)?)
+            Some(Identity::from_pem(&files::bytes(certificate)?, &files::bytes(key)?)?)
         }
         (false, ..) => {
             return Err(

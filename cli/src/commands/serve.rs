@@ -12,7 +12,6 @@ use clap::{Arg, ArgAction, Command, ValueHint};
 use jumpstarter_lab::{
     Data, LabConfig, Protection, Serving, Settings, certificate::is_name, config::is_endpoint,
 };
-
 use jumpstarter_transport::server::Identity;
 
 use crate::{
@@ -108,17 +107,11 @@ pub(crate) fn run(invocation: &Invocation<'_>) -> Outcome {
                 return Err(place.wrong("'--insecure' excludes '--tls-cert', '--tls-key' and '--name'."));
             }
             (false, Some(chain), Some(key)) if names.is_empty() => {
-                let read = |path: &str| {
-                    std::fs::read(path).map_err(|error| {
-                        Stop::configuration(format!("cannot read {path}: {}", files::reason(&error)))
-                    })
-                };
-                let (certificate, secret) = (read(chain)?, read(key)?);
                 runtime::choose_tls();
-                Identity::from_pem(&certificate, &secret).map_err(|error| {
+                let identity = Identity::from_pem(&files::bytes(chain)?, &files::bytes(key)?);
+                Protection::Given(identity.map_err(|error| {
                     Stop::configuration(format!("--tls-cert {chain}, --tls-key {key}: {}", error.message()))
-                })?;
-                Protection::Given { chain: certificate, key: secret }
+                })?)
             }
             (false, Some(_), Some(_)) => {
                 return Err(place.wrong(
@@ -185,7 +178,7 @@ async fn serve(folder: PathBuf, settings: Settings, invited: &[String]) -> Outco
 /// What has to be done before anybody can connect with a lab that speaks clear text, which neither clients nor exporters do.
 fn front(settings: &Settings) -> Option<String> {
     match (&settings.protection, &settings.endpoint) {
-        (Protection::Own { .. } | Protection::Given { .. }, _) => None,
+        (Protection::Own { .. } | Protection::Given(_), _) => None,
         (Protection::None, Some(endpoint)) => Some(format!(
             "It speaks clear text, which neither clients nor exporters do: what does TLS for it has to be at {endpoint}."
         )),

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use jumpstarter_api::{GoDuration, labels::RULE};
+use jumpstarter_api::{GoDuration, labels};
 use jumpstarter_core::{
     config::{self, Node, Problem, Problems, Subject},
     schemas,
@@ -277,11 +277,11 @@ impl LabConfig {
                 if !is_label_key(key) {
                     wrong(
                         &["routers", name, "labels", key],
-                        format!("`{key}` is not the key of a label: {RULE}"),
+                        format!("`{key}` is not the key of a label: {}", labels::RULE),
                     );
                 }
                 if !is_label_value(value) {
-                    let message = format!("`{value}` is not the value of a label: {RULE}");
+                    let message = format!("`{value}` is not the value of a label: {}", labels::RULE);
                     wrong(&["routers", name, "labels", key], message);
                 }
             }

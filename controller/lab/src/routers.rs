@@ -15,7 +15,6 @@ use std::{
 
 use jumpstarter_service::{Route, routers::Load};
 use jumpstarter_transport::connect::{self, Endpoint, Liveness, Options, Security};
-use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use tokio::task::JoinHandle;
 use tonic::Code;
 use tonic_health::pb::{
@@ -54,12 +53,7 @@ fn watch(name: &str, entry: &RouterEntry) -> Result<(Route, JoinHandle<()>), Str
         None => Security::Verified,
         Some(path) => {
             let pem = std::fs::read(path).map_err(|error| format!("{path}: {error}"))?;
-            if !has_certificate(&pem) {
-                return Err(format!(
-                    "{path} has no certificate; expected PEM with -----BEGIN CERTIFICATE-----"
-                ));
-            }
-            Security::VerifiedBy(pem)
+            Security::VerifiedBy(connect::authority(path, pem).map_err(|error| error.message().to_owned())?)
         }
     };
     let endpoint = Endpoint::parse(&entry.endpoint).map_err(|error| error.message().to_owned())?;
@@ -73,11 +67,6 @@ fn watch(name: &str, entry: &RouterEntry) -> Result<(Route, JoinHandle<()>), Str
     };
     let watched = Watched { name: name.to_owned(), endpoint, security, usable, told: AtomicBool::new(false) };
     Ok((route, tokio::spawn(watched.run())))
-}
-
-fn has_certificate(pem: &[u8]) -> bool {
-    let mut certificates = CertificateDer::pem_slice_iter(pem).peekable();
-    certificates.peek().is_some() && certificates.all(|certificate| certificate.is_ok())
 }
 
 struct Watched {

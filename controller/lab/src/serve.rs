@@ -50,13 +50,8 @@ pub enum Protection {
         /// Further names and addresses.
         names: Vec<String>,
     },
-    /// By this one, PEM; whoever connects knows its authority already.
-    Given {
-        /// The chain, the certificate of the lab first.
-        chain: Vec<u8>,
-        /// Its key.
-        key: Vec<u8>,
-    },
+    /// By this one; whoever connects knows its authority already.
+    Given(Identity),
     /// Not at all: something in front of the lab does it.
     None,
 }
@@ -127,12 +122,12 @@ fn protect(
     folder: &Path,
     endpoint: &str,
 ) -> Result<(Option<Identity>, String), String> {
-    let (chain, key, authority) = match protection {
+    match protection {
         Protection::None => {
             tracing::warn!("this lab speaks clear text: everybody on the way can read tokens and data");
-            return Ok((None, String::new()));
+            Ok((None, String::new()))
         }
-        Protection::Given { chain, key } => (chain.clone(), key.clone(), String::new()),
+        Protection::Given(identity) => Ok((Some(identity.clone()), String::new())),
         Protection::Own { names } => {
             let mut wanted: BTreeSet<String> = certificate::own_names();
             wanted.extend(names.iter().cloned());
@@ -141,11 +136,12 @@ fn protect(
                 return Err(format!("`{bad}` is neither a host name nor an address"));
             }
             let made = certificate::of(folder, &wanted)?;
-            (made.pem.clone().into_bytes(), made.pem.into_bytes(), made.authority)
+            // The key stands beside the chain.
+            let pem = made.pem.as_bytes();
+            let identity = Identity::from_pem(pem, pem).map_err(|error| error.message().to_owned())?;
+            Ok((Some(identity), made.authority))
         }
-    };
-    let identity = Identity::from_pem(&chain, &key).map_err(|error| error.message().to_owned())?;
-    Ok((Some(identity), authority))
+    }
 }
 
 /// What the pages say.

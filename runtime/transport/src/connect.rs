@@ -386,6 +386,20 @@ fn client_config(security: &Security) -> Result<Option<Arc<ClientConfig>>> {
     Ok(Some(Arc::new(config)))
 }
 
+/// The certificates of a file (PEM) that a server's is to lead to, if there are any.
+///
+/// # Errors
+/// When there is none, or one cannot be used; names the file.
+pub fn authority(file: &str, pem: Vec<u8>) -> Result<Vec<u8>> {
+    if CertificateDer::pem_slice_iter(&pem).next().is_none_or(|first| first.is_err()) {
+        return Err(Error::configuration(format!(
+            "{file} has no certificate; expected PEM with -----BEGIN CERTIFICATE-----"
+        )));
+    }
+    roots(&pem).map_err(|error| error.context(file))?;
+    Ok(pem)
+}
+
 fn roots(pem: &[u8]) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {

@@ -172,13 +172,8 @@ impl Place {
         if !is_endpoint(endpoint) {
             return Err(invocation.place.wrong(format!("'--endpoint': {endpoint:?} is not HOST:PORT.")));
         }
-        let read = |path: &str| {
-            std::fs::read(path).map_err(|error| {
-                Stop::configuration(format!("cannot read {path}: {}", files::reason(&error)))
-            })
-        };
         let token = match invocation.group("token-file") {
-            Some(file) => String::from_utf8(read(file)?)
+            Some(file) => String::from_utf8(files::bytes(file)?)
                 .map_err(|_| Stop::configuration(format!("{file} holds no token: it is not text")))?,
             None => files::environment(TOKEN).ok_or_else(|| {
                 invocation.place.wrong(format!("Who says that you may? Give '--token-file', or set {TOKEN}."))
@@ -190,7 +185,7 @@ impl Place {
             (Some(_), true) => {
                 return Err(invocation.place.wrong("'--ca' makes no sense with '--clear-text'."));
             }
-            (Some(file), false) => Security::VerifiedBy(read(file)?),
+            (Some(file), false) => Security::VerifiedBy(files::authority(file)?),
             (None, true) => Security::ClearText,
             (None, false) => Security::Verified,
         };

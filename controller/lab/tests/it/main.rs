@@ -23,7 +23,10 @@ use jumpstarter_protocol::{
         client_service_client::ClientServiceClient,
     },
 };
-use jumpstarter_transport::connect::{self, Channel, Endpoint, Options, Security};
+use jumpstarter_transport::{
+    connect::{self, Channel, Endpoint, Options, Security},
+    server::Identity,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tonic::{Code, body::Body, metadata::MetadataValue};
@@ -349,8 +352,9 @@ async fn a_lab_with_a_certificate_of_somebody_else_shows_that_one() {
     let (chain, key) = (made.cert.pem().into_bytes(), made.signing_key.serialize_pem().into_bytes());
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("lab");
-    let protection = Protection::Given { chain: chain.clone(), key };
-    let settings = Settings { protection, ..settings() };
+    let plain = settings();
+    let protection = Protection::Given(Identity::from_pem(&chain, &key).expect("an identity"));
+    let settings = Settings { protection, ..plain };
     let serving = Serving::start(Data::open(&path).expect("a folder"), &settings).await.expect("it starts");
     let me = create(&mut admin(&path).await, "Client", "me").await;
     // Whoever connects knows its authority already, so no file has one.
