@@ -1,6 +1,8 @@
 //! What every run of the fuzzer does with one input that a stranger sends to a lab or a router; the ordinary tests replay the
 //! corpora through it as well.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use jumpstarter_api::LabelSelector;
@@ -9,7 +11,7 @@ use jumpstarter_identity::{Issuer, SigningKey, Token};
 use jumpstarter_protocol::v1::{StreamRequest, StreamResponse};
 use jumpstarter_router::{Key, Tokens, scan::Scan, unpack::Unpack};
 use jumpstarter_service::names;
-use jumpstarter_store::{Engine, Nowhere, Query, Store as _};
+use jumpstarter_store::{Engine, New, Nowhere, Object, Query, Store as _};
 use jumpstarter_transport::frames::{Direction, Role};
 use prost::Message as _;
 
@@ -128,6 +130,19 @@ pub fn pages(bytes: &[u8]) {
     let store = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     store.block_on(async {
         let engine = Engine::open(Nowhere).expect("a store");
+        for (kind, namespace) in [("Lease", "lab"), ("Lease", "lob"), ("Client", "lab"), ("Leases", "lab")] {
+            for name in ["a", "m", "z"] {
+                let key = jumpstarter_store::Key::new(kind, namespace, name);
+                let new = New {
+                    key,
+                    labels: BTreeMap::new(),
+                    annotations: BTreeMap::new(),
+                    spec: serde_json::Value::Null,
+                    status: serde_json::Value::Null,
+                };
+                engine.create(new).await.expect("an object");
+            }
+        }
         let query = Query {
             kind: "Lease".to_owned(),
             namespace: Some("lab".to_owned()),
@@ -135,7 +150,9 @@ pub fn pages(bytes: &[u8]) {
             ..Query::default()
         };
         if let Ok(found) = engine.list(&query).await {
-            assert!(found.items.is_empty() && found.next.is_none());
+            let inside = |object: &Arc<Object>| object.key.kind == "Lease" && object.key.namespace == "lab";
+            assert!(found.items.iter().all(inside), "{page:?}: {:?}", found.items);
+            assert_eq!(found.next, None, "{page:?}");
         }
     });
 }

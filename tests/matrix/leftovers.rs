@@ -31,7 +31,7 @@ pub(crate) fn processes(mark: &Path) -> Vec<(u32, String)> {
         .collect()
 }
 
-/// What is in these folders, all the way down but for the folders themselves.
+/// What is in these folders; one level, since what is left further down leaves its folder.
 fn files(folders: &[PathBuf]) -> Vec<PathBuf> {
     let list = |folder: &PathBuf| {
         let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);

@@ -1,4 +1,4 @@
-//! Exporters that leave, crash, and return.
+//! Exporters that crash and return.
 
 use serde_json::json;
 

@@ -6,7 +6,7 @@
 //! | `access` | tokens: by variables only, rotated, broken |
 //! | `hooks` | scripts around leases, and how they fail |
 //! | `expiry` | leases whose time passes: idle, during and after a slow hook |
-//! | `exporters` | leave, crash, and return |
+//! | `exporters` | crash, and return |
 //! | `direct` | no lab at all: an exporter's own listener |
 //!
 //! Nearly all of their time is waiting, so more of them go at a time than there are cores, unless `--test-threads` or

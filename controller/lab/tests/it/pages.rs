@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::{GRACE, admin, asks, channel, create, exporters, new_lab, start, wish};
 
 /// What a program that speaks HTTP/1.1 reads.
-async fn get(serving: &Serving, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
+pub(crate) async fn get(serving: &Serving, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
     let options =
         Options { security: Security::VerifiedBy(serving.authority.clone().into()), ..Options::default() };
     let endpoint = Endpoint::parse(&serving.endpoint).expect("an endpoint");
@@ -30,7 +30,7 @@ async fn get(serving: &Serving, path: &str, headers: &[(&str, &str)]) -> (u16, S
 }
 
 /// The value of a line of `/metrics`.
-fn value(page: &str, series: &str) -> Option<f64> {
+pub(crate) fn value(page: &str, series: &str) -> Option<f64> {
     let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
     line.parse().ok()
 }

@@ -515,3 +515,49 @@ async fn calls_that_go_on_end_with_the_token_that_began_them() {
     }
     assert!(listening.next().await.is_none());
 }
+
+#[tokio::test]
+async fn a_good_token_reaches_no_namespace_but_its_own() {
+    let bench = Bench::new();
+    let (_rig, _told) = bench.rig("rig", &[("board", "demo")]).await;
+    let (me, _you) = (bench.client("me").await, bench.client("you").await);
+    let lease = bench.lease(&me, "board=demo").await.expect("a lease");
+    let elsewhere = |kind: &str, name: &str| format!("namespaces/elsewhere/{kind}/{name}");
+    let name = elsewhere("leases", short(&lease.name));
+    let parent = "namespaces/elsewhere".to_owned();
+    let wish = Lease { selector: "board=demo".to_owned(), ..lease.clone() };
+    let update = Lease { name: name.clone(), ..Lease::default() };
+    let Bench { clients, .. } = &bench;
+    for refused in [
+        clients.get_lease(me.asks(GetLeaseRequest { name: name.clone() })).await.err(),
+        clients.delete_lease(me.asks(DeleteLeaseRequest { name })).await.err(),
+        clients
+            .update_lease(me.asks(UpdateLeaseRequest { lease: Some(update), update_mask: None }))
+            .await
+            .err(),
+        clients
+            .list_leases(me.asks(ListLeasesRequest { parent: parent.clone(), ..Default::default() }))
+            .await
+            .err(),
+        clients
+            .list_exporters(me.asks(ListExportersRequest { parent: parent.clone(), ..Default::default() }))
+            .await
+            .err(),
+        clients
+            .create_lease(me.asks(CreateLeaseRequest { parent, lease_id: String::new(), lease: Some(wish) }))
+            .await
+            .err(),
+    ] {
+        let refused = refused.expect("a refusal");
+        assert_eq!((refused.code(), refused.message()), (Code::PermissionDenied, "namespace mismatch"));
+    }
+    // Nor can a lease be handed over to there.
+    let there =
+        Lease { name: lease.name.clone(), client: Some(elsewhere("clients", "you")), ..Lease::default() };
+    let update = UpdateLeaseRequest { lease: Some(there), update_mask: None };
+    let refused = clients.update_lease(me.asks(update)).await.expect_err("another namespace");
+    let says = "cannot transfer lease to client in different namespace";
+    assert_eq!((refused.code(), refused.message()), (Code::Unknown, says));
+    let still = clients.get_lease(me.asks(GetLeaseRequest { name: lease.name })).await.expect("there");
+    assert_eq!(still.into_inner().client, lease.client);
+}

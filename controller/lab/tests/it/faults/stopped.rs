@@ -20,7 +20,11 @@ use super::{
     process::{Process, data, introduce},
     soon,
 };
-use crate::{GRACE, admin, create, exporters, settings};
+use crate::{
+    GRACE, admin, create, exporters,
+    pages::{get, value},
+    settings,
+};
 
 const LONG: Duration = Duration::from_mins(10);
 
@@ -45,6 +49,19 @@ async fn an_exporter_that_hangs_loses_its_lease_and_serves_the_next_one_when_it_
     tunnel.ask(Bytes::from_static(b"hello")).await.expect("an echo");
     let waits = me.wish("two", LONG).await.expect("made");
     assert!(waits.exporter.is_none());
+    // All of that has been counted.
+    let (_, counts) = get(&serving, "/metrics", &[]).await;
+    for (series, least) in [
+        (r#"jumpstarter_leases{state="active"}"#, 1.0),
+        (r#"jumpstarter_leases{state="pending"}"#, 1.0),
+        (r#"jumpstarter_lease_acquisitions_total{result="success"}"#, 1.0),
+        ("jumpstarter_lease_wait_seconds_count", 1.0),
+        (r#"jumpstarter_router_calls{state="joined"}"#, 2.0),
+        ("jumpstarter_router_bytes_total", 10.0),
+    ] {
+        let counted = value(&counts, series);
+        assert!(counted.is_some_and(|counted| counted >= least), "{series}: {counted:?} in\n{counts}");
+    }
 
     exporter.stop();
     let stopped = Instant::now();
